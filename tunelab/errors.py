@@ -1,0 +1,134 @@
+"""Every exception that a user may meet, and the exit code it ends a command with.
+
+::
+
+    TunelabError                1   a run-time failure
+    ├── UsageError              2   a wrong argument or option
+    ├── StudyFileError          2   a study file with one or more problems
+    ├── DataError               2   data that cannot be used as asked
+    ├── StudyConflictError      2   a study of that name exists and differs
+    ├── NotFoundError           3   no such study, trial or file
+    ├── DatabaseError           4   the study database cannot be reached or written
+    ├── TrackingError           4   MLflow cannot be reached or written
+    └── NoCompletedTrialError   5   a study ended without one completed trial
+
+A message says what must hold, what was given and where; a hint says what to do next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+
+class TunelabError(Exception):
+    """An error that ends a command with one clear line and no traceback.
+
+    Args:
+        message: What must hold and what was given.
+        hint: What to do next, if there is something to say.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(TunelabError):
+    """A command was called with an argument that cannot be right."""
+
+    exit_code = 2
+
+
+class DataError(TunelabError):
+    """The data cannot be read, or not be used as the study file asks."""
+
+    exit_code = 2
+
+
+class StudyConflictError(TunelabError):
+    """A study of this name exists, and what was asked would change its meaning."""
+
+    exit_code = 2
+
+
+class NotFoundError(TunelabError):
+    """A study, a trial or a file does not exist."""
+
+    exit_code = 3
+
+
+class DatabaseError(TunelabError):
+    """The study database cannot be opened, read or written."""
+
+    exit_code = 4
+
+
+class TrackingError(TunelabError):
+    """MLflow's tracking store cannot be reached or written."""
+
+    exit_code = 4
+
+
+class NoCompletedTrialError(TunelabError):
+    """A study ended, and not one of its trials completed."""
+
+    exit_code = 5
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong in a study file.
+
+    Attributes:
+        file: The file as the user named it.
+        line: Line of the place, from 1; None where the whole file is meant.
+        column: Column of the place, from 1.
+        key: Dotted path of the key, ``space.optimizer.adam``; empty for the whole file.
+        message: What must hold and what was given.
+        hint: What to do, or None.
+    """
+
+    file: str
+    line: int | None
+    column: int | None
+    key: str
+    message: str
+    hint: str | None = None
+
+    @property
+    def where(self) -> str:
+        """``FILE:LINE:COLUMN: key``, as far as they are known.
+
+        >>> Problem("a.yaml", 3, 7, "search.trials", "must be at least 1, got 0").where
+        'a.yaml:3:7: search.trials'
+        """
+        place = ":".join(str(part) for part in (self.file, self.line, self.column) if part)
+        return f"{place}: {self.key}" if self.key else place
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.message}"
+
+
+class StudyFileError(TunelabError):
+    """A study file cannot be used; ``problems`` lists everything that is wrong, in file order."""
+
+    exit_code = 2
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = tuple(problems)
+
+
+def nearest(name: str, known: Sequence[str]) -> str | None:
+    """The known name that ``name`` was probably meant to be, or None.
+
+    >>> nearest("optimzer", ["optimizer", "schedule"])
+    'optimizer'
+    """
+    matches = get_close_matches(name, known, n=1, cutoff=0.6)
+    return matches[0] if matches else None
