@@ -1,0 +1,118 @@
+"""The sections of a study file below the top level."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from tunelab.spec.durations import seconds
+from tunelab.spec.part import Complaint, Part
+from tunelab.spec.rules import Name, Number, RefusedError, Rule
+from tunelab.spec.tables import DATASETS, METRICS, PRUNERS, SAMPLERS, Direction
+
+_DIRECTIONS: dict[str, Direction] = {
+    name: way for metrics in METRICS.values() for name, way in metrics.items()
+}
+_SHARE = Number("float", 0, 1, low_open=True, high_open=True)
+_SEED = Number("int", 0, 2**32 - 1)
+_PRUNER = Name("pruner", PRUNERS)
+
+
+def _by(rule: Rule, *, optional: bool = False) -> BeforeValidator:
+    def check(given: object) -> object:
+        return None if given is None and optional else rule.check(given)
+
+    return BeforeValidator(check)
+
+
+class LabelNoise(Part):
+    """A share of the training and validation rows gets the label of another class."""
+
+    share: Annotated[float, _by(Number("float", 0, 1))]
+    seed: Annotated[int, _by(_SEED)] = 0
+
+
+class SplitSpec(Part):
+    """Which shares of the rows are held back for validation and test."""
+
+    validation: Annotated[float, _by(_SHARE)] = 0.2
+    test: Annotated[float, _by(_SHARE)] = 0.2
+    method: Annotated[str, _by(Name("split method", ("stratified",)))] = "stratified"
+    seed: Annotated[int, _by(_SEED)] = 0
+
+    @classmethod
+    def disagreements(cls, given: Mapping[str, Any]) -> list[Complaint]:
+        """The two shares must leave rows for training."""
+        shares = {}
+        for key in ("validation", "test"):
+            try:
+                shares[key] = _SHARE.check(given.get(key, 0.2))
+            except RefusedError:
+                return []
+        if sum(shares.values()) < 1:
+            return []
+        message = (
+            f"validation and test must leave rows for training, got {shares['validation']:g}"
+            f" + {shares['test']:g} of 1"
+        )
+        place = "validation" if "validation" in given else "test"
+        return [Complaint((place,), RefusedError(message))]
+
+
+class DataSpec(Part):
+    """Where the rows come from, and how they are split."""
+
+    source: Annotated[str, _by(Name("data source", ("sklearn",)))]
+    name: Annotated[str, _by(Name("data set", tuple(DATASETS)))]
+    label_noise: LabelNoise | None = None
+    split: SplitSpec = Field(default_factory=SplitSpec)
+
+
+class ObjectiveSpec(Part):
+    """What the study makes as small or as large as it can, on the validation rows."""
+
+    metric: Annotated[str, _by(Name("metric", tuple(_DIRECTIONS)))] = "validation_loss"
+
+    @property
+    def direction(self) -> Direction:
+        """``minimize`` or ``maximize``, as the metric implies."""
+        return _DIRECTIONS[self.metric]
+
+
+class PrunerSpec(Part):
+    """When a trial is given up because others did better.
+
+    Attributes:
+        startup_trials: Trials that always run to their own end.
+        warm_up_epochs: Epochs of a trial in which it is never pruned.
+        min_trials: Trials that must have reached an epoch before it is compared.
+    """
+
+    name: Annotated[str, _by(_PRUNER)] = "median"
+    startup_trials: Annotated[int, _by(Number("int", 0, 1_000_000))] = 5
+    warm_up_epochs: Annotated[int, _by(Number("int", 0, 1_000_000))] = 10
+    min_trials: Annotated[int, _by(Number("int", 1, 1_000_000))] = 3
+
+
+def _pruner(given: object) -> object:
+    return PrunerSpec(name=_PRUNER.check(given)) if isinstance(given, str) else given
+
+
+def _timeout(given: object) -> float | None:
+    return None if given is None else seconds(given)
+
+
+class SearchSpec(Part):
+    """How configurations are proposed, and how much may be spent on them."""
+
+    sampler: Annotated[str, _by(Name("sampler", SAMPLERS))] = "tpe"
+    pruner: Annotated[PrunerSpec, BeforeValidator(_pruner)] = Field(default_factory=PrunerSpec)
+    trials: Annotated[int, _by(Number("int", 1, 1_000_000))] = 60
+    timeout_seconds: Annotated[float | None, BeforeValidator(_timeout)] = Field(
+        default=None, alias="timeout"
+    )
+    max_epochs: Annotated[int, _by(Number("int", 1, 1_000_000))] = 100
+    seed: Annotated[int, _by(_SEED)] = 0
+    workers: Annotated[int | None, _by(Number("int", 1, 1024), optional=True)] = None

@@ -1,0 +1,232 @@
+"""One study: what a study file says, checked, with everything it leaves out."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+from unicodedata import category
+
+from pydantic import BeforeValidator, Field, PlainValidator, ValidationError
+
+from tunelab.errors import Problem, StudyFileError, nearest
+from tunelab.spec.default_space import complete_space
+from tunelab.spec.monitor_section import MonitorSpec, read_monitor
+from tunelab.spec.part import Complaint, Part, refuse
+from tunelab.spec.problems import problems_of
+from tunelab.spec.rules import Name, RefusedError, shown
+from tunelab.spec.sections import (
+    DataSpec,
+    LabelNoise,
+    ObjectiveSpec,
+    PrunerSpec,
+    SearchSpec,
+    SplitSpec,
+)
+from tunelab.spec.space import Space, bounds
+from tunelab.spec.space_reader import SPACE_KEYS, read_space
+from tunelab.spec.tables import DATASETS, METRICS
+
+__all__ = [
+    "DataSpec",
+    "LabelNoise",
+    "MonitorSpec",
+    "ObjectiveSpec",
+    "PrunerSpec",
+    "SearchSpec",
+    "SplitSpec",
+    "StudySpec",
+    "differences",
+]
+
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
+_LONGEST_DESCRIPTION = 10_000
+_MAY_CHANGE = {"description", "search.trials", "search.timeout", "search.workers"}
+_LATER = {"confirm", "sweep"}
+_ABSENT = object()
+
+
+def _name(given: object) -> str:
+    if not isinstance(given, str):
+        raise RefusedError(f"must be text, got {shown(given)}", "put the name in quotes")
+    if given in (".", "..") or not _NAME.fullmatch(given):
+        raise RefusedError(
+            f"must be 1 to 100 letters, digits, dots, hyphens or underscores, got {shown(given)}"
+        )
+    return given
+
+
+def _description(given: object) -> str | None:
+    if given is None:
+        return None
+    if not isinstance(given, str):
+        raise RefusedError(f"must be text, got {shown(given)}", "put the text in quotes")
+    if len(given) > _LONGEST_DESCRIPTION:
+        raise RefusedError(f"must have at most {_LONGEST_DESCRIPTION} characters, got {len(given)}")
+    # Control characters steer terminals, surrogates cannot be stored.
+    odd = next((c for c in given if category(c) in ("Cc", "Cs") and c not in "\n\t"), None)
+    if odd is not None:
+        raise RefusedError(f"must be printable text, got the character U+{ord(odd):04X}")
+    return given
+
+
+def _space(given: object) -> Space:
+    if isinstance(given, Space):
+        return given
+    space, complaints = read_space(given)
+    complaints = complaints or _end_above_rate(space)
+    if complaints:
+        refuse("space", complaints)
+    return space
+
+
+def _end_above_rate(space: Space) -> list[Complaint]:
+    """A cosine falls: where it ends must not lie above any rate that it may begin with."""
+    end = space.schedules.get("cosine", {}).get("end")
+    if end is None:
+        return []
+    # Neither the budget nor the number of rows bears on the rates.
+    whole = complete_space(space, max_epochs=1, n_train=1)
+    lowest = min(
+        bounds({**whole.shared, **own}["learning_rate"])[0] for own in whole.optimizers.values()
+    )
+    greatest = bounds(end)[1]
+    if greatest <= lowest:
+        return []
+    message = f"must be at most the lowest learning_rate, {lowest:g}, got {greatest:g}"
+    return [Complaint(("schedule", "cosine", "end"), RefusedError(message))]
+
+
+class StudySpec(Part):
+    """A study as its file describes it.
+
+    Attributes:
+        name: The study's name, which is a file name and a URL part too.
+        task: ``classification`` or ``regression``.
+        data: Rows and splits.
+        objective: The metric to optimise.
+        search: Sampler, pruner and budget.
+        space: The search space as given; after `resolve`, complete.
+        monitor: When a trial stops by itself.
+        backend: The training engine.
+        description: Free text.
+    """
+
+    name: Annotated[str, BeforeValidator(_name)]
+    task: Annotated[str, BeforeValidator(Name("task", tuple(METRICS)).check)]
+    data: DataSpec
+    objective: ObjectiveSpec = Field(default_factory=ObjectiveSpec)
+    search: SearchSpec = Field(default_factory=SearchSpec)
+    space: Annotated[Space, PlainValidator(_space)] = Field(default_factory=Space)
+    monitor: Annotated[MonitorSpec, PlainValidator(read_monitor)] = Field(
+        default_factory=MonitorSpec
+    )
+    backend: Annotated[str, BeforeValidator(Name("backend", ("numpy",)).check)] = "numpy"
+    description: Annotated[str | None, BeforeValidator(_description)] = None
+
+    @classmethod
+    def disagreements(cls, given: Mapping[str, Any]) -> list[Complaint]:
+        """The data, the metric and the label noise must suit the task."""
+        task = given.get("task")
+        if not isinstance(task, str) or task not in METRICS:
+            return []
+        complaints = []
+        data = _peek(given, "data", "name")
+        if isinstance(data, str) and DATASETS.get(data, task) != task:
+            message = f"must be {DATASETS[data]} for the data set {data}, got {task}"
+            complaints.append(Complaint(("task",), RefusedError(message)))
+        metric = _peek(given, "objective", "metric")
+        others = {name for names in METRICS.values() for name in names} - set(METRICS[task])
+        if isinstance(metric, str) and metric in others:
+            message = f"{metric} is no metric of {task}; known: {' '.join(METRICS[task])}"
+            complaints.append(Complaint(("objective", "metric"), RefusedError(message)))
+        if task == "regression" and _peek(given, "data", "label_noise") is not None:
+            refused = RefusedError("needs classification: targets have no labels", at_key=True)
+            complaints.append(Complaint(("data", "label_noise"), refused))
+        return complaints
+
+    @classmethod
+    def unknown_key(cls, key: str) -> RefusedError:
+        """A key of a later version, one that belongs into a section, or one that is unknown."""
+        if key in _LATER:
+            return RefusedError("not available in this version", at_key=True)
+        refused = super().unknown_key(key)
+        for section, names in (("space", SPACE_KEYS), ("search", SearchSpec.known_keys())):
+            match = nearest(key, names) if refused.hint is None else None
+            if match is not None:
+                refused.hint = f"did you mean {match!r}? it belongs under {section}"
+        return refused
+
+    @property
+    def search_space(self) -> Space:
+        """The complete search space.
+
+        Raises:
+            ValueError: If the study has not been resolved.
+        """
+        if not self.space.complete:
+            raise ValueError("the search space has gaps; call resolve(n_train) first")
+        return self.space
+
+    def resolve(self, n_train: int) -> StudySpec:
+        """The study with its space completed from the default space.
+
+        Args:
+            n_train: Rows of the training split.
+
+        Raises:
+            StudyFileError: If the space asks for more than the data have.
+        """
+        given = self.space.network.get("batch_size")
+        largest = 0 if given is None else int(bounds(given)[1])
+        if largest > n_train:
+            message = f"batch_size {largest} > {n_train} training rows"
+            hint = f"use at most {n_train}"
+            where = f"study {self.name}"
+            raise StudyFileError([Problem(where, None, None, "space.batch_size", message, hint)])
+        space = complete_space(self.space, self.search.max_epochs, n_train)
+        return self.model_copy(update={"space": space})
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> StudySpec:
+        """The study that a mapping in study-file syntax describes; inverse of `to_mapping`.
+
+        Raises:
+            StudyFileError: If anything in it is wrong; the problems have no line.
+        """
+        try:
+            return cls.model_validate(mapping)
+        except ValidationError as error:
+            raise StudyFileError(problems_of(error, "study")) from None
+
+
+def differences(old: StudySpec, new: StudySpec) -> list[str]:
+    """What distinguishes two studies, one line a key; budget and description may differ.
+
+    A line reads ``space.units.high: 256 -> 512``.
+    """
+    return list(_differences("", old.to_mapping(), new.to_mapping()))
+
+
+def _differences(key: str, old: Any, new: Any) -> list[str]:
+    if key in _MAY_CHANGE or old == new:
+        return []
+    if not isinstance(old, Mapping) or not isinstance(new, Mapping):
+        return [f"{key}: {_compact(old)} -> {_compact(new)}"]
+    lines = []
+    for name in [*old, *(name for name in new if name not in old)]:
+        inner = f"{key}.{name}" if key else name
+        lines += _differences(inner, old.get(name, _ABSENT), new.get(name, _ABSENT))
+    return lines
+
+
+def _compact(value: Any) -> str:
+    return "not given" if value is _ABSENT else json.dumps(value, ensure_ascii=False)
+
+
+def _peek(given: Mapping[str, Any], section: str, key: str) -> Any:
+    """A value of a section that may be anything: a mapping, a `Part`, or nonsense."""
+    part = given.get(section)
+    value = part.get(key) if isinstance(part, Mapping) else getattr(part, key, None)
+    return value if isinstance(value, str | Mapping | Part) else None
