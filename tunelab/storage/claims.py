@@ -1,0 +1,186 @@
+"""Claims: a waiting trial is handed to one worker, and comes back if that worker dies.
+
+A claim is a lease on the trial's row: owner, token, expiry by database time. The token grows with
+every claim, so that what a worker writes after it has lost its lease is refused.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, select, update
+
+from tunelab.errors import TunelabError
+from tunelab.storage.checkpoints import read_checkpoint
+from tunelab.storage.clock import database_now
+from tunelab.storage.leases import GRACE_SECONDS
+from tunelab.storage.owners import Owner
+from tunelab.storage.rungs import RungLimits
+from tunelab.storage.states import EndReason, StudyState, TrialState
+from tunelab.storage.tables import studies, trials
+
+MAX_LOST_LEASES = 3  # a trial is tried again twice; then it has failed
+
+
+class LostLeaseError(TunelabError):
+    """The trial is no longer this worker's: its lease ran out and another may have it."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One trial in the hands of one worker.
+
+    Attributes:
+        trial_id: Key of the trial's row.
+        study_id: Key of its study.
+        number: The trial's number within the study, from 0.
+        attempt: How often the trial has been claimed, this time included.
+        owner: The process that holds it.
+        token: Tells this claim from the trial's earlier and later ones.
+        hyperparameters: The flat record.
+        seed: Seed of the training run.
+        limits: What the trial must reach at its rungs.
+        checkpoint: Epoch and state to continue from; None to start from nothing.
+    """
+
+    trial_id: int
+    study_id: int
+    number: int
+    attempt: int
+    owner: str
+    token: int
+    hyperparameters: dict[str, Any]
+    seed: int
+    limits: RungLimits
+    checkpoint: tuple[int, dict[str, Any]] | None
+
+
+def claim_next(connection: Connection, study_id: int, owner: Owner) -> Claim | None:
+    """Claim the first waiting trial; None if none waits. In a write transaction."""
+    row = (
+        connection.execute(
+            select(trials)
+            .join(studies, studies.c.id == trials.c.study_id)
+            .where(
+                trials.c.study_id == study_id,
+                trials.c.state == TrialState.WAITING,
+                studies.c.state == StudyState.RUNNING,
+                studies.c.stop_requested.is_(False),
+            )
+            .order_by(trials.c.number)
+            .limit(1)
+            .with_for_update(of=trials, skip_locked=True)
+        )
+        .mappings()
+        .one_or_none()
+    )
+    return None if row is None else _claim(connection, row, owner)
+
+
+def _claim(connection: Connection, row: RowMapping, owner: Owner) -> Claim:
+    connection.execute(
+        update(trials)
+        .where(trials.c.id == row["id"])
+        .values(
+            state=TrialState.RUNNING,
+            owner=str(owner),
+            token=row["token"] + 1,
+            attempts=row["attempts"] + 1,
+            expires_at=database_now() + GRACE_SECONDS,
+            started_at=row["started_at"] or time.time(),
+        )
+    )
+    return Claim(
+        trial_id=row["id"],
+        study_id=row["study_id"],
+        number=row["number"],
+        attempt=row["attempts"] + 1,
+        owner=str(owner),
+        token=row["token"] + 1,
+        hyperparameters=row["hyperparameters"],
+        seed=row["seed"],
+        limits=RungLimits.from_json(row["rung_limits"]),
+        # Only a trial that was claimed before can have a checkpoint.
+        checkpoint=read_checkpoint(connection, row["id"], "state") if row["attempts"] else None,
+    )
+
+
+def any_waiting(connection: Connection, study_id: int) -> bool:
+    """Whether a trial waits: asked by idle workers before they take the write lock."""
+    return (
+        connection.execute(
+            select(trials.c.id)
+            .where(trials.c.study_id == study_id, trials.c.state == TrialState.WAITING)
+            .limit(1)
+        ).first()
+        is not None
+    )
+
+
+def beat(connection: Connection, claim: Claim) -> bool:
+    """Put off the claim's expiry; False if the lease is lost. In a write transaction."""
+    result = connection.execute(
+        update(trials)
+        .where(trials.c.id == claim.trial_id, trials.c.token == claim.token)
+        .where(trials.c.state == TrialState.RUNNING)
+        .values(expires_at=database_now() + GRACE_SECONDS)
+    )
+    return result.rowcount == 1
+
+
+def requeue_lost(connection: Connection, study_id: int) -> Sequence[int]:
+    """Take running trials back from workers that are dead or silent. In a write transaction.
+
+    A trial keeps its number, hyperparameters, epochs and checkpoint and waits again; one that has
+    lost :data:`MAX_LOST_LEASES` workers ends as failed.
+
+    Returns:
+        The numbers of the trials taken back.
+    """
+    taken = []
+    for row in _running(connection, study_id):
+        if not (row.expired or Owner.parse(row.owner).is_dead):
+            continue
+        taken.append(row.number)
+        lost = row.lost_leases + 1
+        values: dict[str, Any] = {
+            "state": TrialState.WAITING,
+            "owner": None,
+            "expires_at": None,
+            "token": row.token + 1,
+            "lost_leases": lost,
+        }
+        if lost >= MAX_LOST_LEASES:
+            cause = f"{lost} workers in a row died or fell silent while they trained this trial"
+            values |= {
+                "state": TrialState.FINISHED,
+                "end_reason": EndReason.FAILED,
+                "reason": cause,
+                "error": cause,
+                "ended_at": time.time(),
+            }
+        connection.execute(update(trials).where(trials.c.id == row.id).values(**values))
+    return taken
+
+
+def has_lost(connection: Connection, study_id: int) -> bool:
+    """Whether :func:`requeue_lost` would find something: asked before the write lock is taken."""
+    return any(
+        row.expired or Owner.parse(row.owner).is_dead for row in _running(connection, study_id)
+    )
+
+
+def _running(connection: Connection, study_id: int) -> Sequence[Any]:
+    return connection.execute(
+        select(
+            trials.c.id,
+            trials.c.number,
+            trials.c.owner,
+            trials.c.token,
+            trials.c.lost_leases,
+            (trials.c.expires_at < database_now()).label("expired"),
+        ).where(trials.c.study_id == study_id, trials.c.state == TrialState.RUNNING)
+    ).all()

@@ -1,0 +1,85 @@
+"""Leases that say who coordinates or mirrors a study.
+
+A lease is free when nobody holds it, when it has expired by database time, or when its owner was
+a process on this host that is gone. Its token counts the holders, so a holder that was away can
+tell that another has come since.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, insert, select, update
+
+from tunelab.storage.clock import database_now
+from tunelab.storage.owners import Owner
+from tunelab.storage.tables import leases
+
+BEAT_SECONDS = 10.0
+GRACE_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A lease held by this process."""
+
+    name: str
+    owner: str
+    token: int
+
+
+def acquire_lease(connection: Connection, name: str, owner: Owner) -> Lease | None:
+    """Take the lease ``name``; None while another holds it. In a write transaction."""
+    now = database_now()
+    row = connection.execute(
+        select(leases.c.owner, leases.c.token, (leases.c.expires_at < now).label("expired"))
+        .where(leases.c.name == name)
+        .with_for_update()
+    ).one_or_none()
+    if row is None:
+        connection.execute(
+            insert(leases).values(
+                name=name, owner=str(owner), token=1, expires_at=now + GRACE_SECONDS
+            )
+        )
+        return Lease(name, str(owner), 1)
+    if row.owner and not row.expired and not Owner.parse(row.owner).is_dead:
+        return None
+    connection.execute(
+        update(leases)
+        .where(leases.c.name == name)
+        .values(owner=str(owner), token=row.token + 1, expires_at=now + GRACE_SECONDS)
+    )
+    return Lease(name, str(owner), row.token + 1)
+
+
+def renew_lease(connection: Connection, lease: Lease) -> bool:
+    """Put off the expiry; False if another holds the lease by now. In a write transaction."""
+    result = connection.execute(
+        update(leases)
+        .where(leases.c.name == lease.name, leases.c.token == lease.token)
+        .values(expires_at=database_now() + GRACE_SECONDS)
+    )
+    return result.rowcount == 1
+
+
+def release_lease(connection: Connection, lease: Lease) -> None:
+    """Give the lease up, if it is still this one. In a write transaction."""
+    connection.execute(
+        update(leases)
+        .where(leases.c.name == lease.name, leases.c.token == lease.token)
+        .values(owner=None)
+    )
+
+
+def lease_holder(connection: Connection, name: str) -> Owner | None:
+    """The process that holds the lease ``name`` and may be alive; None if it is free."""
+    row = connection.execute(
+        select(leases.c.owner, (leases.c.expires_at < database_now()).label("expired")).where(
+            leases.c.name == name
+        )
+    ).one_or_none()
+    if row is None or not row.owner or row.expired:
+        return None
+    owner = Owner.parse(row.owner)
+    return None if owner.is_dead else owner

@@ -1,0 +1,42 @@
+"""The states that studies and trials pass through, as they stand in the tables."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+TIME_OVER = "study time ended"  # the reason of trials that were still under way then
+
+
+class StudyState(StrEnum):
+    """Where a study is."""
+
+    RUNNING = "running"  # started, and not yet stopped or finished; its processes may have died
+    STOPPED = "stopped"  # left in order before its end; ``study start`` goes on with it
+    FINISHED = "finished"
+
+
+class TrialState(StrEnum):
+    """Where a trial is."""
+
+    WAITING = "waiting"  # for a worker; it may have epochs and a checkpoint already
+    RUNNING = "running"
+    FINISHED = "finished"
+
+
+class EndReason(StrEnum):
+    """Why a finished trial ended."""
+
+    COMPLETED = "completed"  # used its budget of epochs
+    EARLY_STOPPED = "early_stopped"  # its own monitor stopped it
+    PRUNED = "pruned"  # other trials were better at the same epoch, or the study's time ended
+    DIVERGED = "diverged"  # its loss was no number any more, or ran away
+    FAILED = "failed"  # an exception, or its worker died too often
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the trial counts as a full result: it can be the study's best.
+
+        >>> EndReason.EARLY_STOPPED.is_complete, EndReason.PRUNED.is_complete
+        (True, False)
+        """
+        return self in (EndReason.COMPLETED, EndReason.EARLY_STOPPED)

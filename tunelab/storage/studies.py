@@ -1,0 +1,202 @@
+"""Studies: created once per generation, found by name, started, stopped, finished, deleted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, Select, delete, func, insert, select, update
+
+from tunelab.errors import NotFoundError, nearest
+from tunelab.storage.states import TIME_OVER, EndReason, StudyState, TrialState
+from tunelab.storage.tables import studies, trials
+
+
+@dataclass(frozen=True)
+class StudyRow:
+    """One generation of a study, as it stands in its table (see ``tables.py`` for the columns)."""
+
+    id: int
+    name: str
+    generation: int
+    state: StudyState
+    spec: Mapping[str, Any]
+    spec_hash: str
+    data_digest: str
+    data_path: str
+    baseline_loss: float
+    n_trials: int
+    timeout_seconds: float | None
+    running_seconds: float
+    stop_requested: bool
+    end_reason: str | None
+    created_at: float
+    started_at: float | None
+    ended_at: float | None
+
+    @property
+    def title(self) -> str:
+        """Name and generation, as people write them: ``digits #7``."""
+        return f"{self.name} #{self.generation}"
+
+
+def find_study(connection: Connection, name: str, generation: int | None = None) -> StudyRow | None:
+    """The study ``name``: the given generation, or the latest; None if there is none."""
+    query = select(studies).where(studies.c.name == name)
+    if generation is not None:
+        query = query.where(studies.c.generation == generation)
+    return _one(connection, query.order_by(studies.c.generation.desc()).limit(1))
+
+
+def get_study(connection: Connection, name: str) -> StudyRow:
+    """The study that ``name`` means: ``digits`` is the latest generation, ``digits#7`` the 7th.
+
+    Raises:
+        NotFoundError: If there is none; the message names those that there are.
+    """
+    bare, _, suffix = name.replace(" ", "").partition("#")
+    row = None
+    if not suffix or suffix.isdecimal():
+        row = find_study(connection, bare, int(suffix) if suffix else None)
+    if row is not None:
+        return row
+    names = connection.scalars(select(studies.c.name).distinct().order_by(studies.c.name)).all()
+    if not names:
+        raise NotFoundError(
+            f"no study {name!r}; there are none yet",
+            hint="`tunelab study start FILE` starts one",
+        )
+    close = nearest(bare, names)
+    raise NotFoundError(
+        f"no study {name!r}; there are: {', '.join(names)}",
+        hint=f"did you mean {close!r}?" if close and close != bare else None,
+    )
+
+
+def study_by_id(connection: Connection, study_id: int) -> StudyRow:
+    """The study with this key.
+
+    Raises:
+        NotFoundError: If it has been deleted.
+    """
+    row = _one(connection, select(studies).where(studies.c.id == study_id))
+    if row is None:
+        raise NotFoundError("the study has been deleted")
+    return row
+
+
+def all_studies(connection: Connection) -> list[StudyRow]:
+    """Every study, newest first."""
+    rows = connection.execute(select(studies).order_by(studies.c.created_at.desc())).mappings()
+    return [_row(row) for row in rows]
+
+
+def create_study(connection: Connection, **values: Any) -> StudyRow:
+    """Insert the next generation of ``values["name"]`` and return it. In a write transaction.
+
+    Args:
+        connection: A write transaction, so that no two generations get one number.
+        **values: name, spec, spec_hash, data_digest, data_path, baseline_loss, n_trials and
+            timeout_seconds.
+    """
+    latest = connection.scalar(
+        select(func.max(studies.c.generation)).where(studies.c.name == values["name"])
+    )
+    result = connection.execute(
+        insert(studies).values(
+            generation=(latest or 0) + 1,
+            state=StudyState.RUNNING,
+            running_seconds=0.0,
+            stop_requested=False,
+            created_at=time.time(),
+            **values,
+        )
+    )
+    (key,) = result.inserted_primary_key or (None,)
+    return study_by_id(connection, int(key or 0))
+
+
+def update_study(connection: Connection, study_id: int, **values: Any) -> None:
+    """Set columns of a study's row. In a write transaction."""
+    connection.execute(update(studies).where(studies.c.id == study_id).values(**values))
+
+
+def delete_study(connection: Connection, study_id: int) -> None:
+    """Delete a study with its trials, epochs and checkpoints. In a write transaction."""
+    connection.execute(delete(studies).where(studies.c.id == study_id))
+
+
+def mark_started(connection: Connection, study_id: int) -> None:
+    """Note that the study runs (again). In a write transaction."""
+    connection.execute(
+        update(studies)
+        .where(studies.c.id == study_id)
+        .values(
+            state=StudyState.RUNNING,
+            stop_requested=False,
+            end_reason=None,
+            ended_at=None,
+            started_at=func.coalesce(studies.c.started_at, time.time()),
+        )
+    )
+
+
+def mark_ended(
+    connection: Connection,
+    study_id: int,
+    state: StudyState,
+    *,
+    end_reason: str,
+    running_seconds: float,
+) -> None:
+    """Note that the study was stopped or has finished. In a write transaction."""
+    update_study(
+        connection,
+        study_id,
+        state=state,
+        stop_requested=False,
+        end_reason=end_reason,
+        ended_at=time.time(),
+        running_seconds=running_seconds,
+    )
+
+
+def end_trials(connection: Connection, study_id: int) -> None:
+    """The study's time is over: no trial begins any more, and those that run are asked to end.
+
+    Trials that nobody ever claimed are deleted; those that wait to be continued end as they are.
+    In a write transaction.
+    """
+    waiting = (trials.c.study_id == study_id) & (trials.c.state == TrialState.WAITING)
+    connection.execute(delete(trials).where(waiting, trials.c.attempts == 0))
+    connection.execute(
+        update(trials)
+        .where(waiting)
+        .values(
+            state=TrialState.FINISHED,
+            end_reason=EndReason.PRUNED,
+            reason=TIME_OVER,
+            ended_at=time.time(),
+        )
+    )
+    connection.execute(
+        update(trials)
+        .where(trials.c.study_id == study_id, trials.c.state == TrialState.RUNNING)
+        .values(stop_requested=True)
+    )
+
+
+def data_in_use(connection: Connection) -> Sequence[str]:
+    """The folders of prepared data that some study refers to."""
+    return connection.scalars(select(studies.c.data_path).distinct()).all()
+
+
+def _one(connection: Connection, query: Select[Any]) -> StudyRow | None:
+    row = connection.execute(query).mappings().one_or_none()
+    return None if row is None else _row(row)
+
+
+def _row(row: RowMapping) -> StudyRow:
+    return StudyRow(**{**row, "state": StudyState(row["state"])})

@@ -1,0 +1,199 @@
+"""The tables of the study database.
+
+::
+
+    studies 1──n trials 1──n epochs        what was asked for, what ran, every epoch of it
+                        1──n checkpoints   arrays to continue from, and the best weights
+    leases                                 who coordinates or mirrors a study at present
+    workers                                processes that claim trials
+    mirror_runs                            what MLflow has been sent
+    sweeps 1──n sweep_slots                schedules and the instants at which they fired
+
+Times are seconds since 1970-01-01 UTC. Losses and scores that are not finite are stored as NULL.
+The migrations under ``migrations/`` create these tables; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _study_reference(*, nullable: bool = False) -> Column[int]:
+    return Column(
+        "study_id", Integer, ForeignKey("studies.id", ondelete="CASCADE"), nullable=nullable
+    )
+
+
+studies = Table(
+    "studies",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String(100), nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("state", String(20), nullable=False),  # StudyState
+    Column("spec", JSON, nullable=False),  # the resolved study file
+    Column("spec_hash", String(64), nullable=False),  # of all that may not change
+    Column("data_digest", String(64), nullable=False),
+    Column("data_path", Text, nullable=False),  # folder of the prepared arrays
+    Column("baseline_loss", Double, nullable=False),  # of the constant predictor, on validation
+    Column("n_trials", Integer, nullable=False),
+    Column("timeout_seconds", Double),
+    Column("running_seconds", Double, nullable=False),  # summed over restarts
+    Column("stop_requested", Boolean, nullable=False),
+    Column("end_reason", Text),
+    Column("created_at", Double, nullable=False),
+    Column("started_at", Double),
+    Column("ended_at", Double),
+    UniqueConstraint("name", "generation"),
+)
+
+trials = Table(
+    "trials",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    _study_reference(),
+    Column("kind", String(20), nullable=False),  # "trial": the search
+    Column("number", Integer, nullable=False),
+    Column("state", String(20), nullable=False),  # TrialState
+    Column("hyperparameters", JSON, nullable=False),  # flat record
+    Column("sampler_state", JSON, nullable=False),  # what rebuilds the sampler's own trial
+    Column("seed", BigInteger, nullable=False),
+    Column("rung_limits", JSON, nullable=False),  # epoch -> limit and number of trials behind it
+    Column("stop_requested", Boolean, nullable=False),
+    # The lease: a write counts only while owner and token are those of the claim.
+    Column("attempts", Integer, nullable=False),  # claims so far
+    Column("lost_leases", Integer, nullable=False),  # claims whose owner died or fell silent
+    Column("owner", Text),
+    Column("token", Integer, nullable=False),
+    Column("expires_at", Double),
+    # What is known so far, and at the end for good.
+    Column("n_epochs", Integer, nullable=False),
+    Column("value", Double),  # of the objective, at best_epoch
+    Column("best_epoch", Integer),
+    Column("signal", String(20)),
+    Column("onset", Integer),
+    Column("gap", Double),
+    Column("reason", Text),
+    Column("rung_values", JSON),  # epoch -> best so far, for the pruner
+    Column("end_reason", String(20)),  # EndReason
+    Column("error", Text),
+    Column("created_at", Double, nullable=False),
+    Column("started_at", Double),
+    Column("ended_at", Double),
+    UniqueConstraint("study_id", "kind", "number"),
+    Index(None, "study_id", "state"),
+)
+
+epochs = Table(
+    "epochs",
+    metadata,
+    Column("trial_id", Integer, ForeignKey("trials.id", ondelete="CASCADE"), primary_key=True),
+    Column("epoch", Integer, primary_key=True),
+    Column("recorded_at", Double, nullable=False),  # kept when an epoch is trained again
+    Column("train_loss", Double),
+    Column("validation_loss", Double),
+    Column("train_score", Double),
+    Column("validation_score", Double),
+    Column("learning_rate", Double, nullable=False),
+    Column("gradient_norm", Double),
+    Column("seconds", Double, nullable=False),
+    Column("signal", String(20), nullable=False),
+    sqlite_with_rowid=False,
+)
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("trial_id", Integer, ForeignKey("trials.id", ondelete="CASCADE"), primary_key=True),
+    Column("kind", String(10), primary_key=True),  # "state" to continue from, "best" weights
+    Column("epoch", Integer, primary_key=True),
+    Column("created_at", Double, nullable=False),
+    Column("checksum", String(64), nullable=False),  # SHA-256 of data
+    Column("data", LargeBinary, nullable=False),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", String(100), primary_key=True),  # "coordinator:7", "mirror:7"
+    Column("owner", Text),
+    Column("token", Integer, nullable=False),
+    Column("expires_at", Double, nullable=False),
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("owner", Text, nullable=False, unique=True),
+    _study_reference(nullable=True),
+    Column("started_at", Double, nullable=False),
+    Column("seen_at", Double, nullable=False),
+)
+
+mirror_runs = Table(
+    "mirror_runs",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    _study_reference(),
+    Column("trial_id", Integer, ForeignKey("trials.id", ondelete="CASCADE")),  # NULL: the study
+    Column("tracking_uri", Text, nullable=False),
+    Column("experiment_id", Text, nullable=False),
+    Column("run_id", Text, nullable=False, unique=True),
+    Column("last_epoch", Integer, nullable=False),  # curves have been sent up to here
+    Column("sent", Text, nullable=False),  # fingerprint of the state that was sent
+    Index(None, "study_id"),
+    Index(None, "trial_id"),
+)
+
+sweeps = Table(
+    "sweeps",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String(100), nullable=False, unique=True),
+    Column("study_file", Text, nullable=False),
+    Column("cron", Text, nullable=False),
+    Column("timezone", Text, nullable=False),
+    Column("catchup", String(10), nullable=False),
+    Column("overlap", String(10), nullable=False),
+    Column("grace_seconds", Double, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("created_at", Double, nullable=False),
+)
+
+sweep_slots = Table(
+    "sweep_slots",
+    metadata,
+    Column("sweep_id", Integer, ForeignKey("sweeps.id", ondelete="CASCADE"), primary_key=True),
+    Column("slot_at", Double, primary_key=True),  # the UTC instant: a slot fires once
+    Column("state", String(20), nullable=False),
+    Column("owner", Text),
+    Column("expires_at", Double),
+    Column("study_id", Integer, ForeignKey("studies.id", ondelete="SET NULL")),
+    Column("reason", Text),
+    Column("created_at", Double, nullable=False),
+)

@@ -1,0 +1,228 @@
+"""Trials and epochs as they are read: by the coordinator, the mirror and the command line."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, Select, func, insert, select, update
+
+from tunelab.storage.rungs import RungLimits
+from tunelab.storage.states import EndReason, TrialState
+from tunelab.storage.tables import epochs, trials
+
+SEARCH = "trial"  # the kind of the trials that a search proposes
+
+
+@dataclass(frozen=True)
+class TrialRow:
+    """One trial, as it stands in its table (see ``tables.py`` for the columns)."""
+
+    id: int
+    study_id: int
+    number: int
+    state: TrialState
+    hyperparameters: Mapping[str, Any]
+    sampler_state: Mapping[str, Any]
+    rung_values: Mapping[str, float] | None
+    attempts: int
+    n_epochs: int
+    value: float | None
+    best_epoch: int | None
+    signal: str | None
+    onset: int | None
+    gap: float | None
+    reason: str | None
+    end_reason: EndReason | None
+    error: str | None
+    started_at: float | None
+    ended_at: float | None
+
+
+@dataclass(frozen=True)
+class EpochRow:
+    """One epoch of one trial; None stands for a number that was not finite."""
+
+    trial_id: int
+    epoch: int
+    recorded_at: float
+    train_loss: float | None
+    validation_loss: float | None
+    train_score: float | None
+    validation_score: float | None
+    learning_rate: float
+    gradient_norm: float | None
+    seconds: float
+    signal: str
+
+
+_TRIAL_COLUMNS = [trials.c[field.name] for field in fields(TrialRow)]
+_EPOCH_COLUMNS = [epochs.c[field.name] for field in fields(EpochRow)]
+
+
+@dataclass(frozen=True)
+class NewTrial:
+    """A trial that the coordinator hands to the workers."""
+
+    number: int
+    hyperparameters: Mapping[str, Any]
+    sampler_state: Mapping[str, Any]
+    seed: int
+    limits: RungLimits
+
+
+def insert_trials(connection: Connection, study_id: int, new: Sequence[NewTrial]) -> None:
+    """Add waiting trials. In a write transaction."""
+    now = time.time()
+    connection.execute(
+        insert(trials),
+        [
+            {
+                "study_id": study_id,
+                "kind": SEARCH,
+                "number": trial.number,
+                "state": TrialState.WAITING,
+                "hyperparameters": dict(trial.hyperparameters),
+                "sampler_state": dict(trial.sampler_state),
+                "seed": trial.seed,
+                "rung_limits": trial.limits.to_json(),
+                "stop_requested": False,
+                "attempts": 0,
+                "lost_leases": 0,
+                "token": 0,
+                "n_epochs": 0,
+                "created_at": now,
+            }
+            for trial in new
+        ],
+    )
+
+
+def study_trials(
+    connection: Connection,
+    study_id: int,
+    *,
+    states: Iterable[TrialState] | None = None,
+    numbers: Iterable[int] | None = None,
+    from_number: int = 0,
+) -> list[TrialRow]:
+    """The search's trials in order of their numbers, restricted as asked."""
+    query = select(*_TRIAL_COLUMNS).where(trials.c.study_id == study_id, trials.c.kind == SEARCH)
+    if states is not None:
+        query = query.where(trials.c.state.in_(list(states)))
+    if from_number:
+        query = query.where(trials.c.number >= from_number)
+    if numbers is not None:
+        query = query.where(trials.c.number.in_(list(numbers)))
+    return _trial_rows(connection, query.order_by(trials.c.number))
+
+
+def count_trials(connection: Connection, study_id: int) -> dict[str, int]:
+    """How many trials there are of each state and, of the finished, of each end reason."""
+    counts = dict.fromkeys([*TrialState, *EndReason], 0)
+    query = (
+        select(trials.c.state, trials.c.end_reason, func.count())
+        .where(trials.c.study_id == study_id, trials.c.kind == SEARCH)
+        .group_by(trials.c.state, trials.c.end_reason)
+    )
+    for state, end_reason, count in connection.execute(query):
+        counts[state] += count
+        if end_reason is not None:
+            counts[end_reason] += count
+    return {str(name): count for name, count in counts.items()}
+
+
+def count_signals(connection: Connection, study_id: int) -> dict[str, int]:
+    """How many finished trials there are of each of the monitor's signals."""
+    query = (
+        select(trials.c.signal, func.count())
+        .where(
+            trials.c.study_id == study_id,
+            trials.c.kind == SEARCH,
+            trials.c.state == TrialState.FINISHED,
+            trials.c.signal.is_not(None),
+        )
+        .group_by(trials.c.signal)
+    )
+    return {row.signal: row[1] for row in connection.execute(query)}
+
+
+def count_epochs(connection: Connection, study_id: int) -> int:
+    """How many epochs the study's finished trials trained."""
+    query = select(func.sum(trials.c.n_epochs)).where(
+        trials.c.study_id == study_id,
+        trials.c.kind == SEARCH,
+        trials.c.state == TrialState.FINISHED,
+    )
+    return connection.scalar(query) or 0
+
+
+def best_trial(connection: Connection, study_id: int, *, maximize: bool) -> TrialRow | None:
+    """The complete trial with the best value, the earliest among equals; None if none is."""
+    query = (
+        select(*_TRIAL_COLUMNS)
+        .where(
+            trials.c.study_id == study_id,
+            trials.c.kind == SEARCH,
+            trials.c.end_reason.in_([reason for reason in EndReason if reason.is_complete]),
+            trials.c.value.is_not(None),
+        )
+        .order_by(trials.c.value.desc() if maximize else trials.c.value, trials.c.number)
+        .limit(1)
+    )
+    rows = _trial_rows(connection, query)
+    return rows[0] if rows else None
+
+
+def set_rung_limits(connection: Connection, study_id: int, limits: RungLimits) -> None:
+    """Give every trial that runs or waits new limits. In a write transaction."""
+    connection.execute(
+        update(trials)
+        .where(trials.c.study_id == study_id, trials.c.state != TrialState.FINISHED)
+        .values(rung_limits=limits.to_json())
+    )
+
+
+def trial_curve(connection: Connection, trial_id: int, *, after_epoch: int = 0) -> list[EpochRow]:
+    """A trial's epochs after ``after_epoch``, in order."""
+    return study_curves(connection, {trial_id: after_epoch})[trial_id]
+
+
+def study_curves(
+    connection: Connection, after_epoch: Mapping[int, int]
+) -> dict[int, list[EpochRow]]:
+    """The epochs of several trials, each from behind its own epoch, in order.
+
+    Args:
+        connection: A transaction.
+        after_epoch: Trial key -> last epoch that is known already.
+    """
+    curves: dict[int, list[EpochRow]] = {trial_id: [] for trial_id in after_epoch}
+    if not curves:
+        return curves
+    query = (
+        select(*_EPOCH_COLUMNS)
+        .where(epochs.c.trial_id.in_(list(curves)), epochs.c.epoch > min(after_epoch.values()))
+        .order_by(epochs.c.trial_id, epochs.c.epoch)
+    )
+    for row in connection.execute(query):
+        if row.epoch > after_epoch[row.trial_id]:
+            curves[row.trial_id].append(EpochRow(*row))
+    return curves
+
+
+def _trial_rows(connection: Connection, query: Select[Any]) -> list[TrialRow]:
+    return [_trial_row(row) for row in connection.execute(query).mappings()]
+
+
+def _trial_row(row: RowMapping) -> TrialRow:
+    end_reason = row["end_reason"]
+    return TrialRow(
+        **{
+            **row,
+            "state": TrialState(row["state"]),
+            "end_reason": None if end_reason is None else EndReason(end_reason),
+        }
+    )

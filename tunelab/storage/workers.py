@@ -1,0 +1,26 @@
+"""The list of worker processes, for people who want to know who is at work."""
+
+from __future__ import annotations
+
+import time
+
+from sqlalchemy import Connection, delete, insert, select
+
+from tunelab.storage.owners import Owner
+from tunelab.storage.tables import workers
+
+
+def register_worker(connection: Connection, owner: Owner, study_id: int) -> None:
+    """Enter this process, and strike out the dead of this host. In a write transaction."""
+    for row in connection.execute(select(workers.c.id, workers.c.owner)).all():
+        if row.owner == str(owner) or Owner.parse(row.owner).is_dead:
+            connection.execute(delete(workers).where(workers.c.id == row.id))
+    now = time.time()
+    connection.execute(
+        insert(workers).values(owner=str(owner), study_id=study_id, started_at=now, seen_at=now)
+    )
+
+
+def unregister_worker(connection: Connection, owner: Owner) -> None:
+    """Strike this process out. In a write transaction."""
+    connection.execute(delete(workers).where(workers.c.owner == str(owner)))
