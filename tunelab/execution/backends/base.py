@@ -1,0 +1,65 @@
+"""What a training backend must offer: one method that starts a run, and the run it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
+
+from tunelab.spec.hyperparameters import Hyperparameters
+from tunelab.training.arrays import StateDict, TrainingData
+from tunelab.training.records import EpochRecord
+
+
+class Run(Protocol):
+    """One training run: iterate over it for one :class:`EpochRecord` per finished epoch.
+
+    Attributes:
+        interrupted: Whether the iteration ended because the run was told to stop, not because
+            its budget was used up. The epoch that was under way is discarded.
+    """
+
+    interrupted: bool
+
+    def __iter__(self) -> Iterator[EpochRecord]: ...
+
+    def keep_best(self) -> None:
+        """Remember the weights of the epoch that was just yielded."""
+
+    def restore_best(self) -> None:
+        """Put the remembered weights back."""
+
+    def state_dict(self) -> StateDict:
+        """The state at the last finished epoch, from which the run continues to the bit."""
+
+    def weights(self) -> Mapping[str, Any]:
+        """The present weights by name; empty where there is nothing to keep."""
+
+
+class Backend(Protocol):
+    """Starts runs. The NumPy engine is one; another framework would be another."""
+
+    def planned_rates(self, hyperparameters: Hyperparameters, max_epochs: int) -> list[float]:
+        """The learning rates of epochs 1 to ``max_epochs``, which the monitor must know."""
+
+    def start(
+        self,
+        hyperparameters: Hyperparameters,
+        data: TrainingData,
+        *,
+        max_epochs: int,
+        seed: int,
+        score: str | None,
+        state: StateDict | None,
+        should_stop: Callable[[], bool],
+    ) -> Run:
+        """Start a run, or continue one.
+
+        Args:
+            hyperparameters: The configuration to train.
+            data: Training and validation rows.
+            max_epochs: The budget.
+            seed: Decides initial weights, batch order and dropout.
+            score: Name of the metric to compute beside the losses; None for none.
+            state: Of an earlier run with the same arguments, to continue from.
+            should_stop: Read before every step; once true, the iteration ends.
+        """

@@ -1,0 +1,168 @@
+"""A worker: claims a trial, trains it, writes the result together with its next claim, repeats.
+
+Run as ``python -m tunelab.execution.worker --study ID``. The database comes from
+TUNELAB_DATABASE_URL, orders by the standard input: its end means that the worker is to leave, so
+no worker outlives the process that started it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from threadpoolctl import threadpool_limits
+
+from tunelab.datasets import load_training_data, open_prepared
+from tunelab.errors import TunelabError
+from tunelab.execution.backends import BACKENDS, Backend
+from tunelab.execution.beat import Beat
+from tunelab.execution.trial import Task, run_trial
+from tunelab.spec.study import StudySpec
+from tunelab.storage.claims import Claim, LostLeaseError, any_waiting, claim_next
+from tunelab.storage.engine import Database
+from tunelab.storage.location import database_url
+from tunelab.storage.owners import Owner
+from tunelab.storage.recorder import Outcome, Recorder
+from tunelab.storage.schema import open_database
+from tunelab.storage.states import EndReason, StudyState
+from tunelab.storage.studies import study_by_id
+from tunelab.storage.workers import register_worker, unregister_worker
+
+POLL_SECONDS = 0.02
+
+
+def work(
+    database: Database,
+    study_id: int,
+    should_stop: Callable[[], bool],
+    backend: Backend | None = None,
+) -> int:
+    """Train the study's trials until it is no longer running or ``should_stop`` says so.
+
+    Args:
+        database: The study database.
+        study_id: Key of the study.
+        should_stop: Read before every step of training.
+        backend: What trains; None for the one that the study names.
+
+    Returns:
+        How many trials this worker ended.
+
+    Raises:
+        TunelabError: If the study or its prepared data are gone, or the database cannot be
+            written.
+    """
+    owner = Owner.this_process()
+    with database.write() as connection:
+        study = study_by_id(connection, study_id)
+        register_worker(connection, owner, study_id)
+    spec = StudySpec.from_mapping(study.spec)
+    task = Task(
+        spec=spec,
+        data=load_training_data(open_prepared(Path(study.data_path))),
+        baseline_loss=study.baseline_loss,
+        backend=backend or BACKENDS[spec.backend](),
+    )
+    n_ended = 0
+    claim: Claim | None = None
+    with Beat(database) as beat:
+        while not should_stop():
+            claim = claim or _claim(database, study_id, owner)
+            if claim is None:
+                if not _is_running(database, study_id):
+                    break
+                time.sleep(POLL_SECONDS)
+                continue
+            beat.claim = claim
+            try:
+                recorder = Recorder(database, claim, maximize=task.maximize)
+                outcome = _outcome(task, claim, recorder, should_stop)
+                if outcome is None:
+                    claim = None
+                    continue
+                claim = recorder.finish(outcome, None if should_stop() else owner)
+                n_ended += 1
+            except LostLeaseError as lost:
+                print(lost, file=sys.stderr, flush=True)
+                claim = None
+            finally:
+                beat.claim = None
+    with database.write() as connection:
+        unregister_worker(connection, owner)
+    return n_ended
+
+
+def _outcome(
+    task: Task, claim: Claim, recorder: Recorder, should_stop: Callable[[], bool]
+) -> Outcome | None:
+    """Run the trial; what goes wrong in it ends it, not its worker."""
+    try:
+        return run_trial(task, claim, recorder, should_stop)
+    except (LostLeaseError, KeyboardInterrupt):
+        raise
+    except MemoryError:
+        reason = "out of memory"
+    except TunelabError:
+        raise  # the database or the data, not the trial
+    except Exception as error:
+        traceback.print_exc()
+        reason = f"{type(error).__name__}: {error}"
+    return Outcome(
+        end_reason=EndReason.FAILED,
+        reason=f"{reason} (with {_shown(claim)})",
+        verdict=recorder.verdict,
+        best_value=None,
+        error=reason,
+    )
+
+
+def _shown(claim: Claim) -> str:
+    return " ".join(f"{name}={value}" for name, value in claim.hyperparameters.items())
+
+
+def _claim(database: Database, study_id: int, owner: Owner) -> Claim | None:
+    # Idle workers only read, so that they do not keep the others from the write lock.
+    with database.read() as connection:
+        if not any_waiting(connection, study_id):
+            return None
+    with database.write() as connection:
+        return claim_next(connection, study_id, owner)
+
+
+def _is_running(database: Database, study_id: int) -> bool:
+    with database.read() as connection:
+        return study_by_id(connection, study_id).state is StudyState.RUNNING
+
+
+def main() -> None:
+    """Run one worker process."""
+    parser = argparse.ArgumentParser(prog="python -m tunelab.execution.worker")
+    parser.add_argument("--study", type=int, required=True, help="key of the study")
+    arguments = parser.parse_args()
+    leave = threading.Event()
+    # Ctrl-C reaches the whole process group; the parent decides what it means for workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: leave.set())
+    threading.Thread(target=_await_order, args=(leave,), daemon=True).start()
+    try:
+        # The environment limits BLAS before NumPy is loaded; this also holds where it does not.
+        with threadpool_limits(limits=1):
+            database = open_database(database_url(), create=False)
+            work(database, arguments.study, leave.is_set)
+    except TunelabError as error:
+        sys.exit(f"error: {error}")
+
+
+def _await_order(leave: threading.Event) -> None:
+    sys.stdin.buffer.read()
+    leave.set()
+
+
+if __name__ == "__main__":
+    main()
