@@ -1,0 +1,1 @@
+"""Ring 5: the space as Optuna sees it, samplers, pruners and the coordinator."""

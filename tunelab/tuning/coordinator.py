@@ -1,0 +1,243 @@
+"""The coordinator: asks Optuna ahead of the workers, tells it outcomes, ends the study.
+
+One runs per study, under a lease; what it knows is in the tables, so another can take over at any
+moment. It does not run by itself: whoever holds it calls :meth:`Coordinator.tick`.
+
+With one worker the study repeats exactly, whatever the timing and however often it is stopped:
+trial k is proposed when the trials before k - 1 have ended, and from those alone. With more
+workers the order in which trials happen to end decides what a proposal can know.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable
+from enum import Enum
+
+from tunelab.spec.study import StudySpec
+from tunelab.storage.claims import has_lost, requeue_lost
+from tunelab.storage.engine import Database
+from tunelab.storage.leases import BEAT_SECONDS, Lease, renew_lease
+from tunelab.storage.states import TIME_OVER, StudyState, TrialState
+from tunelab.storage.studies import (
+    StudyRow,
+    end_trials,
+    mark_ended,
+    study_by_id,
+    update_study,
+)
+from tunelab.storage.trials import (
+    NewTrial,
+    TrialRow,
+    insert_trials,
+    set_rung_limits,
+    study_trials,
+)
+from tunelab.tuning.optuna_study import OptunaStudy
+from tunelab.tuning.pruners import CompletedTrial, make_pruner
+from tunelab.tuning.samplers import trial_seed
+
+POLL_SECONDS = 0.02
+HOUSEKEEPING_SECONDS = 0.5
+MAX_AHEAD = 8  # trials asked ahead for each worker, at most
+
+
+class Progress(Enum):
+    """What a tick found."""
+
+    RUNNING = "running"
+    FINISHED = "finished"  # the study has ended and says so in its row
+    STOP_REQUESTED = "stop requested"  # by ``study stop``, from some other process
+    SUPERSEDED = "superseded"  # another coordinator holds the lease
+
+
+class Coordinator:
+    """Runs one study's search.
+
+    Args:
+        database: The study database.
+        study: The study's row, as it is now.
+        lease: The study's coordinator lease, held by this process.
+        n_workers: Number of workers to keep busy.
+    """
+
+    def __init__(
+        self, database: Database, study: StudyRow, lease: Lease, *, n_workers: int
+    ) -> None:
+        spec = StudySpec.from_mapping(study.spec)
+        self._database = database
+        self._study_id = study.id
+        self._lease = lease
+        self._n_workers = n_workers
+        self._n_total = study.n_trials
+        self._seed = spec.search.seed
+        self._optuna = OptunaStudy(
+            spec.search_space,
+            sampler=spec.search.sampler,
+            seed=spec.search.seed,
+            maximize=spec.objective.direction == "maximize",
+        )
+        self._pruner = make_pruner(spec.search.pruner, spec.search.max_epochs)
+        self._seconds_before = study.running_seconds
+        self._started = time.monotonic()
+        self._timeout = study.timeout_seconds
+        self._time_is_over = False
+        self._next = 0  # number of the trial to propose next
+        self._open: set[int] = set()  # proposed and not known to have ended
+        self._ended: dict[int, TrialRow] = {}  # ended and not yet told
+        self._completed: list[CompletedTrial] = []
+        self._sent_limits = self._pruner.limits([])  # to all trials that run or wait
+        self._trial_seconds = 1.0  # of the trials that ended lately
+        self._renewed = self._kept_house = -math.inf
+        self._restore()
+
+    @property
+    def running_seconds(self) -> float:
+        """How long the study has run, earlier runs included."""
+        return self._seconds_before + time.monotonic() - self._started
+
+    @property
+    def poll_seconds(self) -> float:
+        """How long to wait between ticks: short while trials are short."""
+        return POLL_SECONDS if self._trial_seconds < 1 else 5 * POLL_SECONDS
+
+    def tick(self) -> Progress:
+        """Do what there is to do now, and return at once."""
+        now = time.monotonic()
+        if now - self._kept_house > HOUSEKEEPING_SECONDS:
+            self._kept_house = now
+            progress = self._keep_house(now)
+            if progress is not Progress.RUNNING:
+                return progress
+        self._collect()
+        new = [] if self._time_is_over else self._propose()
+        if new:
+            with self._database.write() as connection:
+                insert_trials(connection, self._study_id, new)
+        elif not self._open:
+            self._finish()
+            return Progress.FINISHED
+        return Progress.RUNNING
+
+    def suspend(self) -> None:
+        """Note that the study was stopped before its end."""
+        with self._database.write() as connection:
+            mark_ended(
+                connection,
+                self._study_id,
+                StudyState.STOPPED,
+                end_reason="stopped",
+                running_seconds=self.running_seconds,
+            )
+
+    def _restore(self) -> None:
+        """Rebuild from the tables what the coordinator before this one knew."""
+        with self._database.write() as connection:
+            requeue_lost(connection, self._study_id)
+        with self._database.read() as connection:
+            rows = study_trials(connection, self._study_id)
+        for row in rows:
+            if self._n_workers == 1:
+                # As in the undisturbed run: tell what was known when this trial was proposed.
+                self._tell(range(row.number - 1))
+            self._optuna.restore(row)
+            self._next = row.number + 1
+            if row.state is TrialState.FINISHED:
+                self._ended[row.number] = row
+            else:
+                self._open.add(row.number)
+
+    def _keep_house(self, now: float) -> Progress:
+        with self._database.read() as connection:
+            study = study_by_id(connection, self._study_id)
+            lost = has_lost(connection, self._study_id)
+        if study.stop_requested:
+            return Progress.STOP_REQUESTED
+        due = now - self._renewed > BEAT_SECONDS
+        over = self._timeout is not None and self.running_seconds >= self._timeout
+        ends = over and not self._time_is_over
+        limits = self._pruner.limits(self._completed)
+        # With one worker, a trial keeps the limits it was proposed with: they repeat exactly.
+        refreshed = self._n_workers > 1 and limits != self._sent_limits
+        if not (lost or due or ends or refreshed):
+            return Progress.RUNNING
+        with self._database.write() as connection:
+            if not renew_lease(connection, self._lease):
+                return Progress.SUPERSEDED
+            self._renewed = now
+            update_study(connection, self._study_id, running_seconds=self.running_seconds)
+            if lost:
+                requeue_lost(connection, self._study_id)
+            if refreshed:
+                self._sent_limits = limits
+                set_rung_limits(connection, self._study_id, limits)
+            if ends:
+                self._time_is_over = True
+                end_trials(connection, self._study_id)
+        if ends:
+            with self._database.read() as connection:
+                rows = study_trials(connection, self._study_id, numbers=self._open)
+            self._open = {row.number for row in rows}
+        return Progress.RUNNING
+
+    def _collect(self) -> None:
+        """Take in the trials that have ended since the last tick."""
+        if not self._open:
+            return
+        with self._database.read() as connection:
+            rows = study_trials(
+                connection, self._study_id, numbers=self._open, states=[TrialState.FINISHED]
+            )
+        for row in rows:
+            self._open.remove(row.number)
+            self._ended[row.number] = row
+            if row.started_at is not None and row.ended_at is not None:
+                seconds = max(row.ended_at - row.started_at, 1e-3)
+                self._trial_seconds += 0.2 * (seconds - self._trial_seconds)
+
+    def _propose(self) -> list[NewTrial]:
+        new: list[NewTrial] = []
+        while self._next < self._n_total and self._may_propose():
+            number = self._next
+            self._tell(range(number - 1) if self._n_workers == 1 else list(self._ended))
+            proposal = self._optuna.propose()
+            new.append(
+                NewTrial(
+                    number=number,
+                    hyperparameters=proposal.hyperparameters.to_flat(),
+                    sampler_state=proposal.sampler_state,
+                    seed=trial_seed(self._seed, number),
+                    limits=self._pruner.limits(self._completed),
+                )
+            )
+            self._open.add(number)
+            self._next += 1
+        return new
+
+    def _may_propose(self) -> bool:
+        if self._n_workers == 1:
+            # One trial trains, one waits: trial k is proposed once all before k - 1 have ended.
+            return min(self._open, default=self._next) >= self._next - 1
+        ahead = self._n_workers * math.ceil(2 * POLL_SECONDS / self._trial_seconds)
+        outstanding = max(self._n_workers + 1, min(ahead, MAX_AHEAD * self._n_workers))
+        return len(self._open) < outstanding
+
+    def _tell(self, numbers: Iterable[int]) -> None:
+        """Tell Optuna and the pruner of those of ``numbers`` that have ended, in their order."""
+        for number in sorted(set(numbers) & self._ended.keys()):
+            row = self._ended.pop(number)
+            self._optuna.tell(row)
+            if row.end_reason is not None and row.end_reason.is_complete and row.value is not None:
+                values = {int(rung): value for rung, value in (row.rung_values or {}).items()}
+                self._completed.append(CompletedTrial(row.value, values))
+
+    def _finish(self) -> None:
+        with self._database.write() as connection:
+            mark_ended(
+                connection,
+                self._study_id,
+                StudyState.FINISHED,
+                end_reason=TIME_OVER if self._time_is_over else "all trials have ended",
+                running_seconds=self.running_seconds,
+            )

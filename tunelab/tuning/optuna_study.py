@@ -1,0 +1,129 @@
+"""Optuna's study, held in memory and rebuilt from our own tables.
+
+Everything that leans on Optuna's private ids stands in this module; a contract test covers it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.distributions import distribution_to_json, json_to_distribution
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
+
+from tunelab.spec.default_space import default_value
+from tunelab.spec.hyperparameters import Hyperparameters
+from tunelab.spec.space import Space
+from tunelab.storage.states import EndReason
+from tunelab.storage.trials import TrialRow
+from tunelab.tuning.samplers import trial_sampler
+from tunelab.tuning.suggest import preset_trial, suggest_from
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A configuration to try.
+
+    Attributes:
+        hyperparameters: The configuration.
+        sampler_state: Parameters, distributions and the sampler's own notes, as JSON values: what
+            rebuilds Optuna's trial in another process.
+    """
+
+    hyperparameters: Hyperparameters
+    sampler_state: dict[str, Any]
+
+
+class OptunaStudy:
+    """Proposes configurations and learns from outcomes. Trials are known by their numbers.
+
+    Args:
+        space: The complete search space.
+        sampler: Name of the sampler.
+        seed: Root of every trial's own sampler seed.
+        maximize: Whether greater values of the objective are better.
+    """
+
+    def __init__(self, space: Space, *, sampler: str, seed: int, maximize: bool) -> None:
+        self._space = space
+        self._sampler = sampler
+        self._seed = seed
+        self._study = optuna.create_study(direction="maximize" if maximize else "minimize")
+        self._n = 0
+
+    def propose(self) -> Proposal:
+        """The next configuration: the default one first, then what the sampler proposes."""
+        number = self._n
+        self._n += 1
+        if number == 0:
+            hyperparameters, preset = preset_trial(self._space, default_value)
+            self._study.add_trial(
+                create_trial(
+                    state=TrialState.RUNNING,
+                    params=preset.params,
+                    distributions=preset.distributions,
+                )
+            )
+        else:
+            self._study.sampler = trial_sampler(self._sampler, self._seed, number)
+            trial = self._study.ask()
+            hyperparameters = self._space.configure(suggest_from(trial))
+        frozen = self._frozen(number)
+        return Proposal(
+            hyperparameters,
+            {
+                "params": frozen.params,
+                "distributions": {
+                    name: distribution_to_json(distribution)
+                    for name, distribution in frozen.distributions.items()
+                },
+                "system_attrs": frozen.system_attrs,
+            },
+        )
+
+    def restore(self, row: TrialRow) -> None:
+        """Take in a trial that an earlier process proposed, as running. Numbers ascend from 0."""
+        if row.number != self._n:
+            raise ValueError(f"expected trial {self._n}, got {row.number}")
+        self._n += 1
+        state: Mapping[str, Any] = row.sampler_state
+        self._study.add_trial(
+            create_trial(
+                state=TrialState.RUNNING,
+                params=state["params"],
+                distributions={
+                    name: json_to_distribution(text)
+                    for name, text in state["distributions"].items()
+                },
+                system_attrs=state["system_attrs"],
+            )
+        )
+
+    def tell(self, row: TrialRow) -> None:
+        """Report how a trial ended.
+
+        Complete trials carry their value. Pruned and diverged ones are told as pruned, with the
+        best finite value that they reached at the epoch where they ended; the sampler ranks them
+        behind every complete trial, and by how far they came. It never sees a failed trial.
+        """
+        if row.end_reason is EndReason.FAILED or row.end_reason is None:
+            self._study.tell(row.number, state=TrialState.FAIL)
+        elif row.end_reason.is_complete and row.value is not None:
+            self._study.tell(row.number, row.value)
+        else:
+            if row.value is not None:
+                trial = Trial(self._study, self._frozen(row.number)._trial_id)
+                trial.report(row.value, row.n_epochs)
+            self._study.tell(row.number, state=TrialState.PRUNED)
+
+    @property
+    def trials(self) -> list[FrozenTrial]:
+        """Optuna's view of the trials, in order."""
+        return self._study.get_trials(deepcopy=False)
+
+    def _frozen(self, number: int) -> FrozenTrial:
+        return self.trials[number]
