@@ -1,0 +1,183 @@
+"""The processes that a study on one machine runs in: workers, and the mirror.
+
+A child takes one order, the end of its standard input: finish what must be finished, and leave. So
+none outlives the process that started it, however that process ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from tunelab.errors import TunelabError
+from tunelab.storage.engine import Database
+from tunelab.storage.location import DATABASE_URL_VARIABLE
+
+LEAVE_SECONDS = 5.0  # for a worker to checkpoint and leave
+MIRROR_SECONDS = 12.0  # for the mirror's last pass, which bounds itself
+_SHORT_LIFE_SECONDS = 5.0
+_MAX_SHORT_LIVES = 3
+
+# One BLAS thread a worker, parallelism by processes; read when NumPy is loaded.
+_ONE_THREAD = dict.fromkeys(
+    (
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "VECLIB_MAXIMUM_THREADS",
+        "NUMEXPR_NUM_THREADS",
+    ),
+    "1",
+)
+
+
+class Child:
+    """A child process of ``python -m MODULE``, with a log file for what it says.
+
+    Args:
+        module: The module to run.
+        arguments: Its arguments; never a secret.
+        database: Told to the child by its environment.
+        log: File that gets its output.
+    """
+
+    def __init__(
+        self, module: str, arguments: Sequence[str], database: Database, log: Path
+    ) -> None:
+        self.log = log
+        self.started = time.monotonic()
+        log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        url = database.url.render_as_string(hide_password=False)
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", module, *arguments],
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+                env={**os.environ, **_ONE_THREAD, DATABASE_URL_VARIABLE: url},
+            )
+        self._read = 0
+
+    def new_lines(self) -> list[str]:
+        """The whole lines that the child has written since the last call."""
+        with self.log.open("rb") as log:
+            log.seek(self._read)
+            whole, _, _ = log.read().rpartition(b"\n")
+        self._read += len(whole) + 1 if whole else 0
+        return whole.decode(errors="replace").splitlines()
+
+    def order_to_leave(self) -> None:
+        """Tell the child to finish and leave."""
+        if self.process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self.process.stdin.close()
+
+    def wait(self, deadline: float) -> bool:
+        """Wait until the child is gone or ``deadline`` (monotonic) has passed; then kill it.
+
+        Returns:
+            Whether it left by itself.
+        """
+        try:
+            self.process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            return False
+        return True
+
+
+class Workers:
+    """The worker processes of one study.
+
+    Args:
+        database: The study database.
+        study_id: Key of the study.
+        n_workers: How many to run.
+    """
+
+    def __init__(self, database: Database, study_id: int, n_workers: int) -> None:
+        self._database = database
+        self._study_id = study_id
+        self._short_lives = 0
+        self._children = [self._start(slot) for slot in range(n_workers)]
+
+    def tend(self) -> list[str]:
+        """Replace workers that have died.
+
+        Returns:
+            A sentence for each.
+
+        Raises:
+            TunelabError: If they die as soon as they are started.
+        """
+        notices = []
+        for slot, child in enumerate(self._children):
+            code = child.process.poll()
+            if code is None:
+                continue
+            said = child.new_lines()
+            cause = said[-1] if said else f"exit code {code}"
+            short = time.monotonic() - child.started < _SHORT_LIFE_SECONDS
+            self._short_lives = self._short_lives + 1 if short else 0
+            if self._short_lives >= _MAX_SHORT_LIVES:
+                raise TunelabError(
+                    f"workers end as soon as they are started: {cause}", hint=f"see {child.log}"
+                )
+            notices.append(f"a worker ended ({cause}); another takes its place")
+            self._children[slot] = self._start(slot)
+        return notices
+
+    def leave(self) -> None:
+        """Have all workers give their trials back and leave; kill those that do not."""
+        for child in self._children:
+            child.order_to_leave()
+        deadline = time.monotonic() + LEAVE_SECONDS
+        for child in self._children:
+            child.wait(deadline)
+
+    def _start(self, slot: int) -> Child:
+        log = self._database.home / "logs" / f"study-{self._study_id}-worker-{slot + 1}.log"
+        arguments = ["--study", str(self._study_id)]
+        return Child("tunelab.execution.worker", arguments, self._database, log)
+
+
+class MirrorProcess:
+    """The process that shows one study in MLflow; training does not depend on it.
+
+    Args:
+        database: The study database.
+        study_id: Key of the study.
+    """
+
+    def __init__(self, database: Database, study_id: int) -> None:
+        log = database.home / "logs" / f"study-{study_id}-mirror.log"
+        self._child = Child("tunelab.service.mirror", ["--study", str(study_id)], database, log)
+        self._ended = False
+
+    def tend(self) -> list[str]:
+        """What the mirror has to say: its warnings, and once that it has ended."""
+        notices = [line for line in self._child.new_lines() if line.startswith("warning: ")]
+        code = self._child.process.poll()
+        if code is not None and not self._ended:
+            self._ended = True
+            notices.append(
+                f"warning: the MLflow mirror ended (exit code {code}), see {self._child.log}; "
+                "the next start catches up"
+            )
+        return notices
+
+    def leave(self) -> list[str]:
+        """Have the mirror send what is left and leave; what it has to say."""
+        self._child.order_to_leave()
+        left = self._child.wait(time.monotonic() + MIRROR_SECONDS)
+        notices = [] if self._ended else self._child.new_lines()
+        warnings = [line for line in notices if line.startswith("warning: ")]
+        if not left:
+            warnings.append("warning: MLflow did not take everything in time; the next start will")
+        return warnings

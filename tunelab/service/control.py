@@ -1,0 +1,102 @@
+"""Orders to a study from another process: stop, delete."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+from tunelab.errors import UsageError
+from tunelab.service.summary import coordinator_lease
+from tunelab.storage.claims import requeue_lost
+from tunelab.storage.engine import Database
+from tunelab.storage.leases import lease_holder
+from tunelab.storage.states import StudyState
+from tunelab.storage.studies import (
+    StudyRow,
+    all_studies,
+    data_in_use,
+    delete_study,
+    get_study,
+    mark_ended,
+    study_by_id,
+    update_study,
+)
+
+_STOP_SECONDS = 20.0
+
+
+def stop_study(database: Database, name: str) -> StudyRow:
+    """Ask the study's coordinator to stop in order, and wait until it has.
+
+    Returns:
+        The study's row; still ``running`` if the coordinator has not answered in time.
+
+    Raises:
+        NotFoundError: If there is no such study.
+        UsageError: If it does not run.
+    """
+    with database.write() as connection:
+        study = get_study(connection, name)
+        if study.state is not StudyState.RUNNING:
+            raise UsageError(f"{study.title} does not run: it is {study.state}")
+        if lease_holder(connection, coordinator_lease(study.id)) is None:
+            # Its processes died; there is nobody to ask.
+            requeue_lost(connection, study.id)
+            mark_ended(
+                connection,
+                study.id,
+                StudyState.STOPPED,
+                end_reason="stopped",
+                running_seconds=study.running_seconds,
+            )
+            return study_by_id(connection, study.id)
+        update_study(connection, study.id, stop_requested=True)
+    deadline = time.monotonic() + _STOP_SECONDS
+    while time.monotonic() < deadline:
+        with database.read() as connection:
+            study = study_by_id(connection, study.id)
+        if study.state is not StudyState.RUNNING:
+            break
+        time.sleep(0.1)
+    return study
+
+
+def remove_study(database: Database, name: str) -> list[str]:
+    """Delete a study with its trials, epochs, checkpoints, logs and prepared data.
+
+    Args:
+        database: The study database.
+        name: ``digits`` for all generations, ``digits#7`` for one.
+
+    Returns:
+        The titles of what was deleted.
+
+    Raises:
+        NotFoundError: If there is no such study.
+        UsageError: If it runs.
+    """
+    with database.write() as connection:
+        named = get_study(connection, name)
+        one = "#" in name
+        doomed = [
+            study
+            for study in all_studies(connection)
+            if study.name == named.name and (not one or study.id == named.id)
+        ]
+        for study in doomed:
+            if lease_holder(connection, coordinator_lease(study.id)) is not None:
+                raise UsageError(
+                    f"{study.title} is running", hint=f"`tunelab study stop {study.name}` first"
+                )
+        for study in doomed:
+            delete_study(connection, study.id)
+        kept = set(data_in_use(connection))
+    # Files go after the rows: a kill in between leaves files that nothing refers to, not a study
+    # without its data.
+    for path in {study.data_path for study in doomed} - kept:
+        shutil.rmtree(Path(path), ignore_errors=True)
+    for study in doomed:
+        for log in (database.home / "logs").glob(f"study-{study.id}-*.log"):
+            log.unlink(missing_ok=True)
+    return [study.title for study in reversed(doomed)]

@@ -1,0 +1,129 @@
+"""What happens in a study while it runs, as values: for the live view, plain lines and JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tunelab.service.summary import StudySummary
+from tunelab.storage.trials import EpochRow, TrialRow
+
+
+@dataclass(frozen=True)
+class StudyStarted:
+    """The study runs (again). ``leads`` is false where another process coordinates it."""
+
+    summary: StudySummary
+    n_workers: int
+    leads: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """One line of the event stream."""
+        return {
+            "event": "study_started",
+            "name": self.summary.study.name,
+            "generation": self.summary.study.generation,
+            "trials": self.summary.study.n_trials,
+            "finished": self.summary.n_finished,
+            "workers": self.n_workers,
+        }
+
+
+@dataclass(frozen=True)
+class TrialStarted:
+    """A worker has claimed a trial (again)."""
+
+    trial: TrialRow
+
+    def to_json(self) -> dict[str, Any]:
+        """One line of the event stream."""
+        return {
+            "event": "trial_started",
+            "number": self.trial.number,
+            "attempt": self.trial.attempts,
+            "hyperparameters": dict(self.trial.hyperparameters),
+        }
+
+
+@dataclass(frozen=True)
+class EpochFinished:
+    """A trial has finished an epoch."""
+
+    number: int
+    epoch: EpochRow
+
+    def to_json(self) -> dict[str, Any]:
+        """One line of the event stream."""
+        return {"event": "epoch", "number": self.number, **epoch_json(self.epoch)}
+
+
+@dataclass(frozen=True)
+class TrialFinished:
+    """A trial has ended; ``is_best`` says whether it is the study's best so far."""
+
+    trial: TrialRow
+    is_best: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """One line of the event stream."""
+        return {"event": "trial_finished", "best": self.is_best, **trial_json(self.trial)}
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something a person should know: a worker died, MLflow cannot be reached."""
+
+    text: str
+
+    def to_json(self) -> dict[str, Any]:
+        """One line of the event stream."""
+        return {"event": "notice", "text": self.text}
+
+
+@dataclass(frozen=True)
+class StudyFinished:
+    """The study has finished, or was stopped; always the last event."""
+
+    summary: StudySummary
+
+    def to_json(self) -> dict[str, Any]:
+        """One line of the event stream: what ``study show`` prints."""
+        return {"event": "study_finished", **self.summary.to_json()}
+
+
+Event = StudyStarted | TrialStarted | EpochFinished | TrialFinished | Notice | StudyFinished
+
+
+def trial_json(trial: TrialRow) -> dict[str, Any]:
+    """One element of ``study trials NAME --json``."""
+    return {
+        "number": trial.number,
+        "state": str(trial.state),
+        "end_reason": trial.end_reason and str(trial.end_reason),
+        "value": trial.value,
+        "epochs": trial.n_epochs,
+        "best_epoch": trial.best_epoch,
+        "verdict": trial.signal,
+        "reason": trial.reason,
+        "gap": trial.gap,
+        "hyperparameters": dict(trial.hyperparameters),
+        "attempts": trial.attempts,
+        "started_at": trial.started_at,
+        "ended_at": trial.ended_at,
+    }
+
+
+def epoch_json(epoch: EpochRow) -> dict[str, Any]:
+    """One element of a trial's ``curve``; null stands for a number that was not finite."""
+    return {
+        "epoch": epoch.epoch,
+        "train_loss": epoch.train_loss,
+        "validation_loss": epoch.validation_loss,
+        "train_score": epoch.train_score,
+        "validation_score": epoch.validation_score,
+        "learning_rate": epoch.learning_rate,
+        "gradient_norm": epoch.gradient_norm,
+        "seconds": epoch.seconds,
+        "verdict": epoch.signal,
+        "recorded_at": epoch.recorded_at,
+    }

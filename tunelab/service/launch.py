@@ -1,0 +1,165 @@
+"""From a study file to a study that can run: prepare the data, create the study or find it again.
+
+``study start`` on a name that exists goes on with it. Its budget may change; whatever would change
+its meaning is refused with the differences, and ``--new`` starts another generation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from tunelab.datasets import PreparedData, load_training_data, prepare
+from tunelab.errors import NoCompletedTrialError, StudyConflictError
+from tunelab.service.summary import summarize
+from tunelab.spec.study import StudySpec, differences
+from tunelab.spec.study_file import StudyDocument
+from tunelab.storage.engine import Database
+from tunelab.storage.schema import open_database
+from tunelab.storage.states import StudyState
+from tunelab.storage.studies import (
+    StudyRow,
+    create_study,
+    find_study,
+    get_study,
+    study_by_id,
+    update_study,
+)
+from tunelab.training.losses import baseline_loss
+
+_MAY_CHANGE = ("trials", "timeout", "workers")  # of the section search; the description too
+
+
+def launch(
+    database_url: str,
+    document: StudyDocument,
+    *,
+    n_trials: int | None = None,
+    timeout_seconds: float | None = None,
+    new: bool = False,
+) -> tuple[Database, StudyRow, bool]:
+    """Make the study of a study file ready to run.
+
+    Args:
+        database_url: Of the study database, which is created if it is missing.
+        document: The study file.
+        n_trials: Goes before the file's ``search.trials``.
+        timeout_seconds: Goes before the file's ``search.timeout``.
+        new: Start another generation even if the latest could go on.
+
+    Returns:
+        The open database, the study's row, and whether there is anything left to run.
+
+    Raises:
+        StudyFileError: If the study asks for more than the data have.
+        DataError: If the data cannot be used.
+        StudyConflictError: If the study exists with another meaning.
+        DatabaseError: If the database cannot be opened or written.
+    """
+    spec = _with_budget(document.spec, n_trials, timeout_seconds)
+    database = Database(database_url)
+    # The data come first: a study that cannot run leaves nothing in the database.
+    prepared = prepare(spec.data, spec.task, database.home / "data")
+    resolved = _with_budget(document.resolve(prepared.n_train), n_trials, timeout_seconds)
+    baseline = baseline_loss(load_training_data(prepared))
+    database = open_database(database_url)
+    with database.write() as connection:
+        study = None if new else find_study(connection, spec.name)
+        if study is None:
+            study = create_study(
+                connection,
+                name=resolved.name,
+                spec=resolved.to_mapping(),
+                spec_hash=_spec_hash(resolved),
+                data_digest=prepared.digest,
+                data_path=str(prepared.path),
+                baseline_loss=baseline,
+                n_trials=resolved.search.trials,
+                timeout_seconds=resolved.search.timeout_seconds,
+            )
+            return database, study, True
+        _refuse_changes(study, resolved, prepared)
+        update_study(
+            connection,
+            study.id,
+            spec=resolved.to_mapping(),
+            n_trials=resolved.search.trials,
+            timeout_seconds=resolved.search.timeout_seconds,
+            data_path=str(prepared.path),
+        )
+        study = study_by_id(connection, study.id)
+        n_finished = summarize(connection, study).n_finished
+    return database, study, _has_more(study, n_finished)
+
+
+def relaunch(database_url: str, name: str) -> tuple[Database, StudyRow, bool]:
+    """Make a study that exists ready to go on, without its file.
+
+    Raises:
+        NotFoundError: If there is no such study.
+        DataError: If its data can no longer be prepared.
+    """
+    database = open_database(database_url, create=False)
+    with database.read() as connection:
+        study = get_study(connection, name)
+        n_finished = summarize(connection, study).n_finished
+    spec = StudySpec.from_mapping(study.spec)
+    prepared = prepare(spec.data, spec.task, database.home / "data")
+    _refuse_changes(study, spec, prepared)
+    return database, study, _has_more(study, n_finished)
+
+
+def check_result(database: Database, study_id: int) -> None:
+    """Raise if a finished study has nothing to show.
+
+    Raises:
+        NoCompletedTrialError: If not one of its trials completed.
+    """
+    with database.read() as connection:
+        summary = summarize(connection, study_by_id(connection, study_id))
+    if summary.study.state is StudyState.FINISHED and summary.best is None:
+        raise NoCompletedTrialError(
+            f"{summary.study.title} has finished, and none of its {summary.n_finished} trials "
+            "completed",
+            hint=f"`tunelab study trials {summary.study.name}` tells why each one ended",
+        )
+
+
+def _has_more(study: StudyRow, n_finished: int) -> bool:
+    if study.state is not StudyState.FINISHED:
+        return True
+    timeout = study.timeout_seconds
+    return n_finished < study.n_trials and (timeout is None or study.running_seconds < timeout)
+
+
+def _with_budget(spec: StudySpec, n_trials: int | None, timeout_seconds: float | None) -> StudySpec:
+    given: dict[str, Any] = {}
+    if n_trials is not None:
+        given["trials"] = n_trials
+    if timeout_seconds is not None:
+        given["timeout_seconds"] = timeout_seconds
+    if not given:
+        return spec
+    return spec.model_copy(update={"search": spec.search.model_copy(update=given)})
+
+
+def _spec_hash(spec: StudySpec) -> str:
+    """Hash of all that may not change while a study goes on."""
+    mapping = spec.to_mapping()
+    mapping.pop("description", None)
+    search = mapping.get("search", {})
+    mapping["search"] = {key: search[key] for key in search if key not in _MAY_CHANGE}
+    return hashlib.sha256(json.dumps(mapping, sort_keys=True).encode()).hexdigest()
+
+
+def _refuse_changes(study: StudyRow, spec: StudySpec, prepared: PreparedData) -> None:
+    changes = differences(StudySpec.from_mapping(study.spec), spec)
+    if prepared.digest != study.data_digest:
+        changes.append(f"the rows of the data: {study.data_digest[:12]} -> {prepared.digest[:12]}")
+    if changes:
+        listed = "".join(f"\n    {change}" for change in changes)
+        raise StudyConflictError(
+            f"{study.title} exists and was started differently:{listed}",
+            hint="give the study another name, or start a new generation of it with --new",
+        )

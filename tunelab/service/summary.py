@@ -1,0 +1,125 @@
+"""What is known of a study as a whole: the document that ``study show`` prints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection
+
+from tunelab.spec.study import StudySpec
+from tunelab.storage.leases import lease_holder
+from tunelab.storage.states import EndReason, StudyState, TrialState
+from tunelab.storage.studies import StudyRow
+from tunelab.storage.trials import (
+    TrialRow,
+    best_trial,
+    count_epochs,
+    count_signals,
+    count_trials,
+    study_trials,
+)
+
+SCHEMA = 1
+
+
+def coordinator_lease(study_id: int) -> str:
+    """Name of the lease that a study's coordinator holds."""
+    return f"coordinator:{study_id}"
+
+
+def mirror_lease(study_id: int) -> str:
+    """Name of the lease that a study's mirror holds."""
+    return f"mirror:{study_id}"
+
+
+@dataclass(frozen=True)
+class StudySummary:
+    """A study's state, counts and best trial.
+
+    Attributes:
+        study: The study's row.
+        spec: Its resolved study file.
+        state: ``running``, ``stopped``, ``finished``; or ``interrupted``: it says running, and
+            no process coordinates it.
+        counts: Trials by state and by end reason.
+        signals: Finished trials by the monitor's signal.
+        best: The best complete trial; None while there is none.
+        default: Trial 0, the default configuration; None before it was proposed.
+        epochs_trained: By the finished trials.
+    """
+
+    study: StudyRow
+    spec: StudySpec
+    state: str
+    counts: dict[str, int]
+    signals: dict[str, int]
+    best: TrialRow | None
+    default: TrialRow | None
+    epochs_trained: int
+
+    @property
+    def n_finished(self) -> int:
+        """Trials that have ended, for whatever reason."""
+        return self.counts[TrialState.FINISHED]
+
+    @property
+    def epochs_saved(self) -> float:
+        """Share of the finished trials' budget that stopping and pruning saved, in [0, 1]."""
+        budget = self.n_finished * self.spec.search.max_epochs
+        return 1 - self.epochs_trained / budget if budget else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of ``study show NAME --json``."""
+        best = self.best
+        return {
+            "schema": SCHEMA,
+            "name": self.study.name,
+            "generation": self.study.generation,
+            "state": self.state,
+            "end_reason": self.study.end_reason,
+            "metric": self.spec.objective.metric,
+            "direction": self.spec.objective.direction,
+            "trials": {
+                "total": self.study.n_trials,
+                "waiting": self.counts[TrialState.WAITING],
+                "running": self.counts[TrialState.RUNNING],
+                **{str(reason): self.counts[reason] for reason in EndReason},
+            },
+            "verdicts": self.signals,
+            "epochs_trained": self.epochs_trained,
+            "epochs_saved": self.epochs_saved,
+            "running_seconds": self.study.running_seconds,
+            "best": best
+            and {
+                "number": best.number,
+                "value": best.value,
+                "best_epoch": best.best_epoch,
+                "hyperparameters": dict(best.hyperparameters),
+                "verdict": best.signal,
+            },
+        }
+
+
+def summarize(connection: Connection, study: StudyRow) -> StudySummary:
+    """Read the summary of ``study``."""
+    spec = StudySpec.from_mapping(study.spec)
+    defaults = study_trials(connection, study.id, numbers=[0])
+    return StudySummary(
+        study=study,
+        spec=spec,
+        state=displayed_state(connection, study),
+        counts=count_trials(connection, study.id),
+        signals=count_signals(connection, study.id),
+        best=best_trial(connection, study.id, maximize=spec.objective.direction == "maximize"),
+        default=defaults[0] if defaults else None,
+        epochs_trained=count_epochs(connection, study.id),
+    )
+
+
+def displayed_state(connection: Connection, study: StudyRow) -> str:
+    """The study's state, with ``interrupted`` for one that nobody runs any more."""
+    leads = lease_holder(connection, coordinator_lease(study.id)) is not None
+    if study.state is StudyState.RUNNING and not leads:
+        return "interrupted"
+    return str(study.state)

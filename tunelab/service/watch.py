@@ -1,0 +1,74 @@
+"""A watcher turns the rows of a study into events, by asking what has changed since last time."""
+
+from __future__ import annotations
+
+from tunelab.service.events import EpochFinished, Event, TrialFinished, TrialStarted
+from tunelab.service.summary import StudySummary, summarize
+from tunelab.storage.engine import Database
+from tunelab.storage.states import TrialState
+from tunelab.storage.studies import study_by_id
+from tunelab.storage.trials import TrialRow, study_curves, study_trials
+
+
+class Watcher:
+    """Follows one study from now on; trials that have ended before are not told of.
+
+    Args:
+        database: The study database.
+        study_id: Key of the study.
+    """
+
+    def __init__(self, database: Database, study_id: int) -> None:
+        self._database = database
+        self._study_id = study_id
+        summary = self.summary()
+        self._maximize = summary.spec.objective.direction == "maximize"
+        self._best = summary.best.value if summary.best else None
+        self._attempts: dict[int, int] = {}  # number -> attempt that was announced
+        self._epochs: dict[int, int] = {}  # trial key -> last epoch that was told
+        with database.read() as connection:
+            rows = study_trials(connection, study_id)
+        self._ended = {row.number for row in rows if row.state is TrialState.FINISHED}
+        self._first_open = 0  # no trial with a lower number is open
+
+    def summary(self) -> StudySummary:
+        """The study as it stands now."""
+        with self._database.read() as connection:
+            return summarize(connection, study_by_id(connection, self._study_id))
+
+    def poll(self) -> list[Event]:
+        """What has happened since the last call, in order of the trials."""
+        with self._database.read() as connection:
+            rows = study_trials(connection, self._study_id, from_number=self._first_open)
+            active = [
+                row
+                for row in rows
+                if row.number not in self._ended and row.state is not TrialState.WAITING
+            ]
+            curves = study_curves(
+                connection, {row.id: self._epochs.get(row.id, 0) for row in active}
+            )
+        events: list[Event] = []
+        for row in active:
+            if self._attempts.get(row.number) != row.attempts:
+                self._attempts[row.number] = row.attempts
+                events.append(TrialStarted(row))
+            for epoch in curves[row.id]:
+                self._epochs[row.id] = epoch.epoch
+                events.append(EpochFinished(row.number, epoch))
+        ended = [row for row in active if row.state is TrialState.FINISHED]
+        for row in sorted(ended, key=lambda row: (row.ended_at or 0.0, row.number)):
+            self._ended.add(row.number)
+            events.append(TrialFinished(row, is_best=self._is_best(row)))
+        while self._first_open in self._ended:
+            self._first_open += 1
+        return events
+
+    def _is_best(self, row: TrialRow) -> bool:
+        if row.value is None or row.end_reason is None or not row.end_reason.is_complete:
+            return False
+        best = self._best
+        better = best is None or (row.value > best if self._maximize else row.value < best)
+        if better:
+            self._best = row.value
+        return better
