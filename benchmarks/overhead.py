@@ -269,9 +269,9 @@ def main() -> None:
 
 def _create_tracking(folder: Path) -> None:
     """MLflow's first migration is no trial's cost."""
-    from tunelab.service.mirror.tracking import create_tracking_database
+    from tunelab.service.mirror.tracking_database import ensure_database
 
-    create_tracking_database(folder / "mlflow.db")
+    ensure_database(f"sqlite:///{folder / 'mlflow.db'}")
 
 
 if __name__ == "__main__":

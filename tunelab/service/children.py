@@ -11,15 +11,18 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tunelab.errors import TunelabError
+from tunelab.service.mirror.backlog import unsent
 from tunelab.storage.engine import Database
 from tunelab.storage.location import DATABASE_URL_VARIABLE
 
 LEAVE_SECONDS = 5.0  # for a worker to checkpoint and leave
-MIRROR_SECONDS = 12.0  # for the mirror's last pass, which bounds itself
+MIRROR_SECONDS = 120.0  # for the mirror's last pass, which bounds itself once MLflow is loaded
+MIRROR_STOP_SECONDS = 3.0  # for the same when somebody waits who has pressed Ctrl-C
+MIRROR_SILENT_SECONDS = 1.0  # before a person is told what the program waits for
 _SHORT_LIFE_SECONDS = 5.0
 _MAX_SHORT_LIVES = 3
 
@@ -77,19 +80,17 @@ class Child:
             with contextlib.suppress(OSError):
                 self.process.stdin.close()
 
-    def wait(self, deadline: float) -> bool:
-        """Wait until the child is gone or ``deadline`` (monotonic) has passed; then kill it.
-
-        Returns:
-            Whether it left by itself.
-        """
+    def wait(self, deadline: float) -> None:
+        """Wait until the child is gone or ``deadline`` (monotonic) has passed; then kill it."""
         try:
             self.process.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-            return False
-        return True
+            self.kill()
+
+    def kill(self) -> None:
+        """End the child at once."""
+        self.process.kill()
+        self.process.wait()
 
 
 class Workers:
@@ -156,13 +157,15 @@ class MirrorProcess:
     """
 
     def __init__(self, database: Database, study_id: int) -> None:
+        self._database = database
+        self._study_id = study_id
         log = database.home / "logs" / f"study-{study_id}-mirror.log"
         self._child = Child("tunelab.service.mirror", ["--study", str(study_id)], database, log)
         self._ended = False
 
     def tend(self) -> list[str]:
         """What the mirror has to say: its warnings, and once that it has ended."""
-        notices = [line for line in self._child.new_lines() if line.startswith("warning: ")]
+        notices = self._said()
         code = self._child.process.poll()
         if code is not None and not self._ended:
             self._ended = True
@@ -172,12 +175,35 @@ class MirrorProcess:
             )
         return notices
 
-    def leave(self) -> list[str]:
-        """Have the mirror send what is left and leave; what it has to say."""
+    def leave(self, patience_seconds: float) -> Iterator[str | None]:
+        """Have the mirror send what is left and leave; end it when patience runs out.
+
+        Yields:
+            What there is to say, and None while there is nothing.
+        """
         self._child.order_to_leave()
-        left = self._child.wait(time.monotonic() + MIRROR_SECONDS)
-        notices = [] if self._ended else self._child.new_lines()
-        warnings = [line for line in notices if line.startswith("warning: ")]
-        if not left:
-            warnings.append("warning: MLflow did not take everything in time; the next start will")
-        return warnings
+        began = time.monotonic()
+        announced = False
+        while self._child.process.poll() is None:
+            waited = time.monotonic() - began
+            if waited > patience_seconds:
+                self._child.kill()
+                break
+            if waited > MIRROR_SILENT_SECONDS and not announced:
+                announced = True
+                rest = unsent(self._database, self._study_id)
+                if rest:
+                    yield f"MLflow: {rest} left to send; Ctrl-C leaves that to the next start"
+            yield None
+            time.sleep(0.05)
+        yield from self._said()
+        rest = unsent(self._database, self._study_id)
+        if rest and self._child.process.returncode != 0:
+            yield f"warning: MLflow lacks {rest} of the study; the next start sends the rest"
+
+    def kill(self) -> None:
+        """End the mirror at once; what it has not sent, the next start sends."""
+        self._child.kill()
+
+    def _said(self) -> list[str]:
+        return [line for line in self._child.new_lines() if not line.startswith("Traceback")]

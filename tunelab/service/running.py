@@ -11,7 +11,12 @@ import time
 from collections.abc import Generator, Iterator
 
 from tunelab.errors import UsageError
-from tunelab.service.children import MirrorProcess, Workers
+from tunelab.service.children import (
+    MIRROR_SECONDS,
+    MIRROR_STOP_SECONDS,
+    MirrorProcess,
+    Workers,
+)
 from tunelab.service.events import (
     EpochFinished,
     Event,
@@ -20,6 +25,7 @@ from tunelab.service.events import (
     StudyStarted,
     TrialFinished,
 )
+from tunelab.service.mirror.backlog import unsent
 from tunelab.service.summary import coordinator_lease
 from tunelab.service.watch import Watcher
 from tunelab.storage.claims import requeue_lost
@@ -147,15 +153,40 @@ def _run(
             if progress is not Progress.FINISHED:
                 coordinator.suspend()
         yield from watcher.poll()
-        mirror = mirror or MirrorProcess(database, study_id)
-        yield from map(Notice, mirror.leave())
+        yield from _send_rest(database, study_id, mirror, stop)
     finally:
         # Also on an error, or when the caller stops listening: no child and no lease is left.
         workers.leave()
         if mirror is not None:
-            mirror.leave()
+            mirror.kill()
         with database.write() as connection:
             release_lease(connection, lease)
+
+
+def catch_up(database: Database, study: StudyRow, stop: StopRequest) -> Iterator[Event | None]:
+    """Send to MLflow what a study that has finished still lacks there, if anything.
+
+    Yields:
+        Notices, and None while there is nothing to say.
+    """
+    with database.read() as connection:
+        led = lease_holder(connection, coordinator_lease(study.id)) is not None
+    if not led and unsent(database, study.id):
+        yield from _send_rest(database, study.id, None, stop)
+
+
+def _send_rest(
+    database: Database, study_id: int, mirror: MirrorProcess | None, stop: StopRequest
+) -> Iterator[Event | None]:
+    mirror = mirror or MirrorProcess(database, study_id)
+    try:
+        hurried = stop.signal is not None
+        for said in mirror.leave(MIRROR_STOP_SECONDS if hurried else MIRROR_SECONDS):
+            yield Notice(said) if said else None
+            if stop.signal is not None and not hurried:
+                return
+    finally:
+        mirror.kill()
 
 
 def _follow(

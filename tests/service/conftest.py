@@ -1,0 +1,139 @@
+"""Folders in which the real program runs, with MLflow's database made once."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# Small data and short trials, but enough epochs to be caught in the middle of one.
+STUDY = """\
+name: small
+task: classification
+data: {source: sklearn, name: digits}
+search: {sampler: tpe, trials: TRIALS, max_epochs: 40, seed: 3}
+space:
+  optimizer: [momentum, adam]
+  schedule: [constant, cosine]
+  layers: {low: 1, high: 2}
+  units: {low: 32, high: 128, scale: log}
+  batch_size: [16, 32]
+"""
+
+
+class Folder:
+    """A working directory of tunelab."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.mkdir(exist_ok=True)
+        self.study_file = path / "small.yaml"
+        self.write_study(8)
+
+    def write_study(self, n_trials: int) -> None:
+        self.study_file.write_text(STUDY.replace("TRIALS", str(n_trials)))
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """`tunelab study start small.yaml` as a process group of its own."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "tunelab", "study", "start", "small.yaml", *arguments],
+            cwd=self.path,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def tunelab(self, *arguments: str, code: int = 0) -> str:
+        """Run a command to its end and return its standard output."""
+        result = subprocess.run(
+            [sys.executable, "-m", "tunelab", *arguments],
+            cwd=self.path,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=False,
+        )
+        assert result.returncode == code, result.stderr + result.stdout
+        assert "Traceback" not in result.stderr
+        return result.stdout
+
+    def json(self, *arguments: str) -> Any:
+        return json.loads(self.tunelab(*arguments, "--json"))
+
+    def sql(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        connection = sqlite3.connect(self.path / "tunelab.db", timeout=10)
+        try:
+            return connection.execute(query, values).fetchall()
+        finally:
+            connection.close()
+
+    def wait_for(self, query: str, seconds: float = 40.0) -> None:
+        """Wait until ``query`` gives a row whose first column is true."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            try:
+                rows = self.sql(query)
+            except sqlite3.OperationalError:  # no database or no table yet
+                rows = []
+            if rows and rows[0][0]:
+                return
+            time.sleep(0.02)
+        raise AssertionError(f"never true: {query}")
+
+    def wait_for_finished(self, n_trials: int) -> None:
+        self.wait_for(f"SELECT count(*) >= {n_trials} FROM trials WHERE state = 'finished'")
+
+    def check_whole(self, n_trials: int) -> None:
+        """The study has finished, every trial once, none stuck, numbers without gaps."""
+        rows = self.sql("SELECT number, state, end_reason, n_epochs, id FROM trials ORDER BY 1")
+        assert [row[0] for row in rows] == list(range(n_trials))
+        assert {row[1] for row in rows} == {"finished"}
+        assert "failed" not in {row[2] for row in rows}
+        for number, _, _, n_epochs, key in rows:
+            curve = self.sql("SELECT epoch FROM epochs WHERE trial_id = ? ORDER BY 1", key)
+            assert [epoch for (epoch,) in curve] == list(range(1, n_epochs + 1)), number
+        assert self.sql("SELECT state FROM studies") == [("finished",)]
+        assert self.sql("PRAGMA integrity_check") == [("ok",)]
+        assert self.sql("SELECT count(*) FROM workers") == [(0,)]
+
+
+def environment() -> dict[str, str]:
+    """The test's own environment without anybody's settings."""
+    dropped = ("TUNELAB_", "MLFLOW_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
+
+
+def kill_group(process: subprocess.Popen[str]) -> None:
+    """kill -9 of the program and of all it started."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+@pytest.fixture(scope="session")
+def tracking_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's database, migrated and empty: making one costs seconds."""
+    path = tmp_path_factory.mktemp("tracking") / "mlflow.db"
+    module = "tunelab.service.mirror.tracking_database"
+    subprocess.run(
+        [sys.executable, "-m", module, f"sqlite:///{path}"], env=environment(), check=True
+    )
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path, tracking_database: Path) -> Folder:
+    """A working directory in which MLflow's database exists already."""
+    shutil.copy(tracking_database, tmp_path / "mlflow.db")
+    return Folder(tmp_path)

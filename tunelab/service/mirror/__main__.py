@@ -1,0 +1,52 @@
+"""Run as ``python -m tunelab.service.mirror --study ID``.
+
+The database comes from TUNELAB_DATABASE_URL, MLflow's place from MLFLOW_TRACKING_URI, orders by
+the standard input: its end means to send what is left and to leave, so no mirror outlives the
+process that started it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import threading
+import warnings
+
+from tunelab.errors import TunelabError
+from tunelab.service.mirror.environment import prepare, tracking_uri
+from tunelab.service.mirror.loop import Orders, mirror
+from tunelab.storage.location import database_url
+from tunelab.storage.schema import open_database
+
+
+def main() -> None:
+    """Run one mirror process."""
+    parser = argparse.ArgumentParser(prog="python -m tunelab.service.mirror")
+    parser.add_argument("--study", type=int, required=True, help="key of the study")
+    arguments = parser.parse_args()
+    orders = Orders()
+    # Ctrl-C reaches the whole process group; the parent decides what it means for the mirror.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # From a thread: the handler may interrupt the very wait whose lock the order needs.
+    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=orders.leave).start())
+    threading.Thread(target=_await_order, args=(orders,), daemon=True).start()
+    prepare(os.environ)
+    # What MLflow and Alembic have to tell is said by the mirror, in one line.
+    logging.disable(logging.CRITICAL)
+    warnings.simplefilter("ignore")
+    try:
+        mirror(open_database(database_url(), create=False), arguments.study, tracking_uri(), orders)
+    except TunelabError as error:
+        sys.exit(f"error: {error}")
+
+
+def _await_order(orders: Orders) -> None:
+    sys.stdin.buffer.read()
+    orders.leave()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,23 @@
+"""What MLflow still lacks of a study, told from the study database alone."""
+
+from __future__ import annotations
+
+import json
+
+from tunelab.service.mirror.environment import tracking_uri, without_credentials
+from tunelab.storage.engine import Database
+from tunelab.storage.mirror_runs import count_behind, study_run
+from tunelab.storage.studies import study_by_id
+
+
+def unsent(database: Database, study_id: int) -> str | None:
+    """What MLflow lacks, in words: ``12 trials``; None if it has everything."""
+    uri = without_credentials(tracking_uri())
+    with database.read() as connection:
+        study = study_by_id(connection, study_id)
+        n_trials = count_behind(connection, study_id, uri, study.state)
+        run = study_run(connection, study_id, uri)
+    if n_trials:
+        return "1 trial" if n_trials == 1 else f"{n_trials} trials"
+    state = json.loads(run.sent or "{}").get("state") if run else None
+    return None if state == study.state else "the study's run"

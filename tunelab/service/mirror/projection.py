@@ -1,0 +1,406 @@
+"""Passes over the study: each sends what MLflow lacks and remembers what was sent.
+
+A pass reads the tables, talks to MLflow outside of any transaction and then remembers in one
+transaction. If it dies in between, the next pass sends the same again with the same times, which
+changes nothing in MLflow; runs that were created and not remembered are found by their tags.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from tunelab.service.mirror.environment import without_credentials
+from tunelab.service.mirror.messages import (
+    BEST_COLOR,
+    COLOR_TAG,
+    IDENTITY_TAG,
+    NOTE_TAG,
+    PARENT_TAG,
+    Entries,
+    Status,
+    milliseconds,
+)
+from tunelab.service.mirror.study_record import (
+    Progress,
+    Standing,
+    add_counts,
+    add_results,
+    description,
+    experiment_tags,
+    identity_tags,
+    study_params,
+    study_tags,
+    trial_name,
+)
+from tunelab.service.mirror.tracking import FoundRun, RunGoneError, Tracking
+from tunelab.service.mirror.trial_record import STATUS, TrialWriter
+from tunelab.spec.study import StudySpec
+from tunelab.spec.study_file import resolved_yaml
+from tunelab.storage.engine import Database
+from tunelab.storage.mirror_runs import (
+    FINISHED,
+    RUNNING,
+    STOPPED,
+    MirrorRun,
+    forget_runs,
+    last_end,
+    oldest_start,
+    remember,
+    study_run,
+    trial_runs,
+    trials_behind,
+)
+from tunelab.storage.states import EndReason, StudyState, TrialState
+from tunelab.storage.studies import StudyRow, study_by_id
+from tunelab.storage.trials import (
+    EpochRow,
+    TrialRow,
+    best_trial,
+    count_trials,
+    study_curves,
+    study_trials,
+    trial_curve,
+)
+
+SLICE = 50  # trials a pass: so much is sent at most before it is remembered
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What the study's run has been sent: the document in its ``mirror_runs.sent``."""
+
+    state: str = ""
+    finished: int = -1
+    n_trials: int = -1
+    best: int | None = None
+    study_file: str = ""
+    picture: int | None = None
+
+    def to_text(self) -> str:
+        """As it is stored."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_text(cls, text: str) -> Sent:
+        """The inverse of `to_text`; anything else counts as nothing sent."""
+        try:
+            return cls(**json.loads(text))
+        except (ValueError, TypeError):
+            return cls()
+
+
+class Projection:
+    """The runs of one study at one tracking URI.
+
+    Args:
+        database: The study database.
+        study_id: Key of the study.
+        tracking: Where the runs are.
+        progressed: Called after each trial that has been sent; what it raises ends the pass.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        study_id: int,
+        tracking: Tracking,
+        progressed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._database = database
+        self._study_id = study_id
+        self._tracking = tracking
+        self._progressed = progressed
+        self._uri = without_credentials(tracking.uri)
+        with database.read() as connection:
+            study = study_by_id(connection, study_id)
+        self._spec = StudySpec.from_mapping(study.spec)
+        self._writer = TrialWriter(self._spec, study.title.replace(" ", ""))
+        self._maximize = self._spec.objective.direction == "maximize"
+        self._identity = identity_tags(study)
+        self._study_file = resolved_yaml(self._spec)
+        self._progress = Progress()
+        self._parent: MirrorRun | None = None
+        self._unremembered: dict[str, FoundRun] | None = None
+        self._coloured: set[str] | None = None
+        self._skipped: set[int] = set()
+
+    def run_pass(self) -> bool:
+        """Send what is new, at most `SLICE` trials of it.
+
+        Returns:
+            Whether there was something to send; then there may be more.
+
+        Raises:
+            NotFoundError: If the study has been deleted.
+            Exception: Whatever MLflow raises. What was sent before is remembered.
+        """
+        try:
+            return self._run_pass()
+        except Exception:
+            # Whatever failed may have reached MLflow all the same: look there before creating.
+            self._unremembered = self._coloured = self._parent = None
+            raise
+
+    def _run_pass(self) -> bool:
+        with self._database.read() as connection:
+            study = study_by_id(connection, self._study_id)
+        parent = self._parent_run(study)
+        with self._database.read() as connection:
+            numbers = trials_behind(
+                connection, study.id, self._uri, study.state, limit=SLICE + len(self._skipped)
+            )
+            numbers = [number for number in numbers if number not in self._skipped]
+            trials = study_trials(connection, study.id, numbers=numbers) if numbers else []
+            known = trial_runs(connection, study.id, self._uri, [trial.id for trial in trials])
+            curves = self._curves(connection, trials, known)
+        if trials:
+            self._send_trials(study, parent, trials, known, curves)
+        return self._send_study(study) or bool(trials)
+
+    # The study's own run
+
+    def _parent_run(self, study: StudyRow) -> MirrorRun:
+        """The study's run: remembered, found by its tags, or created."""
+        if self._parent is not None:
+            return self._parent
+        with self._database.read() as connection:
+            known = study_run(connection, study.id, self._uri)
+        if known is not None and not self._tracking.exists(known.run_id):
+            # The database behind the URI is another one, or somebody cleared it: start over.
+            with self._database.write() as connection:
+                forget_runs(connection, study.id, self._uri)
+            known = None
+        if known is None:
+            known = self._make_parent(study)
+            with self._database.write() as connection:
+                remember(connection, known)
+        self._parent = known
+        return known
+
+    def _make_parent(self, study: StudyRow) -> MirrorRun:
+        tracking, tags = self._tracking, study_tags(study)
+        experiment_id = tracking.experiment(study.name, experiment_tags(self._spec))
+        params = study_params(self._spec)
+        found = tracking.find(experiment_id, tags)
+        if found:
+            run_id = found[0].run_id
+            params = {key: text for key, text in params.items() if key not in found[0].params}
+        else:
+            began = milliseconds(study.started_at or study.created_at)
+            run_id = tracking.create(experiment_id, study.title, began, tags)
+        tracking.log(run_id, Entries(params=params))
+        return MirrorRun(study.id, None, self._uri, experiment_id, run_id, 0, "")
+
+    def _send_study(self, study: StudyRow) -> bool:
+        parent = self._parent_run(study)
+        sent = Sent.from_text(parent.sent)
+        with self._database.read() as connection:
+            counts = count_trials(connection, study.id)
+            best = best_trial(connection, study.id, maximize=self._maximize)
+            ended = last_end(connection, study.id)
+            runs = trial_runs(connection, study.id, self._uri, [best.id] if best else [])
+        best_run = runs.get(best.id) if best else None
+        wanted = replace(
+            sent,
+            state=str(study.state),
+            finished=counts[TrialState.FINISHED],
+            n_trials=study.n_trials,
+            best=best.number if best and best_run else None,
+            study_file=sha256(self._study_file.encode()).hexdigest()[:16],
+        )
+        if wanted == sent:
+            return False
+        with self._database.read() as connection:
+            trials = study_trials(connection, study.id, from_number=self._progress.number)
+        entries = Entries()
+        progress = add_results(
+            entries, trials, self._progress, parent.last_epoch, maximize=self._maximize
+        )
+        standing = Standing(study, counts, best, best_run.run_id if best_run else None, ended)
+        add_counts(entries, standing)
+        entries.tags[NOTE_TAG] = description(standing, self._spec, parent.experiment_id)
+        self._tracking.log(parent.run_id, entries)
+        if wanted.study_file != sent.study_file:
+            text = self._study_file
+            self._write(parent.run_id, "study.yaml", lambda path: path.write_text(text, "utf-8"))
+        self._colour(parent, best_run)
+        self._set_status(parent.run_id, study, sent.state)
+        done = replace(parent, last_epoch=progress.number, sent=wanted.to_text())
+        with self._database.write() as connection:
+            remember(connection, done)
+        self._progress, self._parent = progress, done
+        return True
+
+    def _set_status(self, run_id: str, study: StudyRow, before: str) -> None:
+        if study.state is StudyState.RUNNING:
+            if before != study.state:
+                self._tracking.reopen(run_id)
+            return
+        status: Status = "FINISHED" if study.state is StudyState.FINISHED else "KILLED"
+        self._tracking.end(run_id, status, milliseconds(study.ended_at or study.created_at))
+
+    def _colour(self, parent: MirrorRun, best: MirrorRun | None) -> None:
+        """Colour the best trial's run, and no other."""
+        if self._coloured is None:
+            tags = {**self._identity, COLOR_TAG: BEST_COLOR}
+            found = self._tracking.find(parent.experiment_id, tags)
+            self._coloured = {run.run_id for run in found}
+        wanted = {best.run_id} if best else set()
+        for run_id in wanted - self._coloured:
+            with suppress(RunGoneError):
+                self._tracking.log(run_id, Entries(tags={COLOR_TAG: BEST_COLOR}))
+        for run_id in self._coloured - wanted:
+            with suppress(RunGoneError):
+                self._tracking.delete_tag(run_id, COLOR_TAG)
+        self._coloured = wanted
+
+    # The trials' runs
+
+    def _send_trials(
+        self,
+        study: StudyRow,
+        parent: MirrorRun,
+        trials: list[TrialRow],
+        known: Mapping[int, MirrorRun],
+        curves: Mapping[int, list[EpochRow]],
+    ) -> None:
+        done: list[MirrorRun] = []
+        try:
+            for trial in trials:
+                run = known.get(trial.id)
+                try:
+                    done.append(self._send_trial(study, parent, trial, run, curves[trial.id]))
+                except RunGoneError:
+                    # Somebody deleted this run in MLflow; that is respected, until the next start.
+                    self._skipped.add(trial.number)
+                self._progressed()
+        finally:
+            with self._database.write() as connection:
+                for row in done:
+                    remember(connection, row)
+
+    def _send_trial(
+        self,
+        study: StudyRow,
+        parent: MirrorRun,
+        trial: TrialRow,
+        run: MirrorRun | None,
+        curve: list[EpochRow],
+    ) -> MirrorRun:
+        writer, tracking = self._writer, self._tracking
+        ended = trial.state is TrialState.FINISHED
+        end_tags = writer.end_tags(trial, curve) if ended else {}
+        entries = Entries()
+        if run is None:
+            writer.add_hyperparameters(entries, trial)
+            found = self._found(study, parent, trial)
+            if found is None:
+                tags = {**self._identity, **writer.tags(trial), **end_tags}
+                tags[PARENT_TAG] = parent.run_id
+                began = milliseconds(trial.started_at or 0.0)
+                run_id = tracking.create(
+                    parent.experiment_id, trial_name(trial.number), began, tags
+                )
+            else:
+                run_id = found.run_id
+                entries.tags = {**end_tags, PARENT_TAG: parent.run_id}
+            run = MirrorRun(study.id, trial.id, self._uri, parent.experiment_id, run_id, 0, RUNNING)
+        else:
+            entries.tags = end_tags
+        after = run.last_epoch
+        writer.add_curve(entries, [row for row in curve if row.epoch > after])
+        if ended:
+            writer.add_summary(entries, trial, curve)
+        tracking.log(run.run_id, entries)
+        sent = self._set_trial_status(study, trial, run)
+        reached = max([after, trial.n_epochs, *(row.epoch for row in curve)])
+        return replace(run, last_epoch=reached, sent=sent)
+
+    def _set_trial_status(self, study: StudyRow, trial: TrialRow, run: MirrorRun) -> str:
+        if trial.state is TrialState.FINISHED:
+            status = STATUS[trial.end_reason or EndReason.FAILED]
+            self._tracking.end(run.run_id, status, milliseconds(trial.ended_at or 0.0))
+            return FINISHED
+        if study.state is StudyState.RUNNING:
+            if run.sent != RUNNING:
+                self._tracking.reopen(run.run_id)
+            return RUNNING
+        self._tracking.end(run.run_id, "KILLED", milliseconds(study.ended_at or 0.0))
+        return STOPPED
+
+    def _found(self, study: StudyRow, parent: MirrorRun, trial: TrialRow) -> FoundRun | None:
+        """The trial's run, if one was created and could not be remembered."""
+        if self._unremembered is None:
+            with self._database.read() as connection:
+                since = oldest_start(connection, study.id, self._uri) or 0.0
+            # Runs begin when their trials do: none that is looked for is older than the oldest.
+            found = self._tracking.find(
+                parent.experiment_id, self._identity, since=milliseconds(since)
+            )
+            self._unremembered = {run.tags.get(IDENTITY_TAG, ""): run for run in found}
+        return self._unremembered.get(self._writer.identity(trial.number))
+
+    def _curves(
+        self, connection: Connection, trials: list[TrialRow], known: Mapping[int, MirrorRun]
+    ) -> dict[int, list[EpochRow]]:
+        """New epochs of trials that run, all epochs of those that ended: for the summary."""
+        after = {
+            trial.id: 0
+            if trial.state is TrialState.FINISHED or trial.id not in known
+            else known[trial.id].last_epoch
+            for trial in trials
+        }
+        return study_curves(connection, after)
+
+    # Pictures
+
+    def draw_best(self) -> bool:
+        """Draw the learning curve of the best trial, unless that has been done.
+
+        Returns:
+            Whether it was drawn.
+
+        Raises:
+            Exception: Whatever MLflow raises.
+        """
+        parent = self._parent
+        sent = Sent.from_text(parent.sent) if parent else Sent()
+        if parent is None or sent.best is None or sent.best == sent.picture:
+            return False
+        with self._database.read() as connection:
+            trial = study_trials(connection, self._study_id, numbers=[sent.best])[0]
+            runs = trial_runs(connection, self._study_id, self._uri, [trial.id])
+            curve = trial_curve(connection, trial.id)
+        from tunelab.service.mirror.picture import draw_learning_curve
+
+        title = f"{self._writer.title} {trial_name(trial.number)}: {trial.signal or 'no verdict'}"
+        with suppress(RunGoneError):
+            self._write(
+                runs[trial.id].run_id,
+                "learning_curve.png",
+                lambda path: draw_learning_curve(
+                    path, curve, title=title, best_epoch=trial.best_epoch, onset=trial.onset
+                ),
+                folder="plots",
+            )
+        done = replace(parent, sent=replace(sent, picture=sent.best).to_text())
+        with self._database.write() as connection:
+            remember(connection, done)
+        self._parent = done
+        return True
+
+    def _write(
+        self, run_id: str, name: str, write: Callable[[Path], object], folder: str | None = None
+    ) -> None:
+        with tempfile.TemporaryDirectory(prefix="tunelab-") as place:
+            path = Path(place) / name
+            write(path)
+            self._tracking.write_file(run_id, path, folder)

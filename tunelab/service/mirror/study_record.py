@@ -1,0 +1,183 @@
+"""A study as MLflow shows it: the experiment's tags and the parent run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tunelab.service.mirror.messages import (
+    CREATED_TAG,
+    GENERATION_TAG,
+    IDENTITY_TAG,
+    KIND_TAG,
+    NOTE_TAG,
+    STUDY_TAG,
+    Entries,
+    milliseconds,
+)
+from tunelab.spec.study import StudySpec
+from tunelab.storage.states import EndReason, StudyState, TrialState
+from tunelab.storage.studies import StudyRow
+from tunelab.storage.trials import TrialRow
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a study stands: what its run's description and counts are made of."""
+
+    study: StudyRow
+    counts: Mapping[str, int]
+    best: TrialRow | None
+    best_run_id: str | None
+    last_ended_at: float | None
+
+
+def experiment_tags(spec: StudySpec) -> dict[str, str]:
+    """Tags of the study's experiment, which all its generations share."""
+    maximize = spec.objective.direction == "maximize"
+    return {
+        "mlflow.experimentKind": "custom_model_development",
+        "mlflow.experiment.primaryMetric.name": "objective",
+        "mlflow.experiment.primaryMetric.greaterIsBetter": str(maximize),
+        NOTE_TAG: spec.description or f"Study {spec.name}: {spec.objective.metric}",
+    }
+
+
+def identity_tags(study: StudyRow) -> dict[str, str]:
+    """Tags of every run of the study; no other study in any database has the same."""
+    return {
+        STUDY_TAG: study.name,
+        GENERATION_TAG: str(study.generation),
+        CREATED_TAG: f"{study.created_at:.6f}",
+    }
+
+
+def study_tags(study: StudyRow) -> dict[str, str]:
+    """Tags of the study's own run."""
+    identity = study.title.replace(" ", "")
+    return {**identity_tags(study), KIND_TAG: "study", IDENTITY_TAG: identity}
+
+
+def study_params(spec: StudySpec) -> dict[str, str]:
+    """How the search was set up."""
+    search = spec.search
+    return {
+        "metric": spec.objective.metric,
+        "sampler": search.sampler,
+        "pruner": search.pruner.name,
+        "trials": str(search.trials),
+        "max_epochs": str(search.max_epochs),
+        "seed": str(search.seed),
+    }
+
+
+@dataclass(frozen=True)
+class Progress:
+    """The search up to the first trial that has not ended: what came before is final.
+
+    Attributes:
+        number: Number of that trial.
+        best: Best value among the complete trials before it.
+        latest: When the last of them ended.
+    """
+
+    number: int = 0
+    best: float | None = None
+    latest: float = 0.0
+
+
+def add_results(
+    entries: Entries, trials: Sequence[TrialRow], progress: Progress, sent: int, *, maximize: bool
+) -> Progress:
+    """The objective of each complete trial and the best so far, at step = trial number + 1.
+
+    Only trials before the first one that is still under way are counted: then the best so far is
+    final, and sending a point again changes nothing.
+
+    Args:
+        entries: Where the points go.
+        trials: The trials from ``progress.number`` on, in order.
+        progress: How far the search was.
+        sent: Trials below this number have been sent before.
+        maximize: Whether greater values are better.
+
+    Returns:
+        How far the search is now.
+    """
+    number, best, latest = progress.number, progress.best, progress.latest
+    for trial in trials:
+        if trial.state is not TrialState.FINISHED:
+            break
+        latest = max(latest, trial.ended_at or 0.0)
+        complete = trial.end_reason is not None and trial.end_reason.is_complete
+        value = trial.value if complete else None
+        if value is not None and (best is None or (value > best if maximize else value < best)):
+            best = value
+        if trial.number >= sent:
+            now, step = milliseconds(latest), trial.number + 1
+            entries.add("study/trial_objective", value, now, step)
+            entries.add("study/best_objective", best, now, step)
+        number = trial.number + 1
+    return Progress(number, best, latest)
+
+
+def add_counts(entries: Entries, standing: Standing) -> None:
+    """How many trials ended in which way, at step = number of finished trials."""
+    if standing.last_ended_at is None:
+        return
+    counts = standing.counts
+    now, step = milliseconds(standing.last_ended_at), counts[TrialState.FINISHED]
+    entries.add("trials/complete", n_complete(counts), now, step)
+    for reason in (EndReason.PRUNED, EndReason.FAILED, EndReason.DIVERGED):
+        entries.add(f"trials/{reason}", counts[reason], now, step)
+
+
+def n_complete(counts: Mapping[str, int]) -> int:
+    """Trials that count as full results."""
+    return sum(counts[reason] for reason in EndReason if reason.is_complete)
+
+
+def description(standing: Standing, spec: StudySpec, experiment_id: str) -> str:
+    """The study's run in words: the best trial first, then the counts."""
+    best, counts = standing.best, standing.counts
+    if best is None or best.value is None:
+        first = "**no complete trial yet**"
+        if standing.study.state is not StudyState.RUNNING:
+            first = "**no trial completed**"
+    else:
+        name = trial_name(best.number)
+        if standing.best_run_id is not None:
+            page = f"#/experiments/{experiment_id}/runs/{standing.best_run_id}"
+            name = f"[{name}]({page}?workflowType=machine_learning)"
+        first = (
+            f"**{spec.objective.metric} {best.value:.4g}** in {name}, epoch {best.best_epoch} of "
+            f"{spec.search.max_epochs}"
+        )
+    state = str(standing.study.state)
+    reason = standing.study.end_reason
+    ends = ", ".join(f"{counts[end]} {end}" for end in EndReason if counts[end])
+    return "\n".join(
+        [
+            first,
+            "",
+            f"{counts[TrialState.FINISHED]} of {standing.study.n_trials} trials have ended"
+            + (f": {ends}" if ends else ""),
+            "",
+            f"The study {'is running' if state == 'running' else f'has {_ended(state)}'}"
+            + (f" ({reason})" if reason and state != "running" else "")
+            + ".",
+        ]
+    )
+
+
+def _ended(state: str) -> str:
+    return "been stopped" if state == StudyState.STOPPED else state
+
+
+def trial_name(number: int) -> str:
+    """Name of a trial's run.
+
+    >>> trial_name(8)
+    'trial-008'
+    """
+    return f"trial-{number:03d}"

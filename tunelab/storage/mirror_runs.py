@@ -1,0 +1,165 @@
+"""What MLflow has been sent: which run stands for which study or trial, and how far it is.
+
+``mirror_runs.sent`` says of a trial whether its run was left open (``running``), ended because
+the study was stopped (``stopped``) or for good (``finished``); of a study it holds a document of
+the mirror's own. ``last_epoch`` of a study counts the trials whose results its run shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Select, and_, delete, func, insert, or_, select, update
+
+from tunelab.storage.states import StudyState, TrialState
+from tunelab.storage.tables import mirror_runs, trials
+from tunelab.storage.trials import SEARCH
+
+RUNNING = "running"
+STOPPED = "stopped"
+FINISHED = "finished"
+
+
+@dataclass(frozen=True)
+class MirrorRun:
+    """One run in MLflow and what it has been sent (see the module's docstring).
+
+    ``trial_id`` is None for the run that stands for the study.
+    """
+
+    study_id: int
+    trial_id: int | None
+    tracking_uri: str
+    experiment_id: str
+    run_id: str
+    last_epoch: int
+    sent: str
+
+
+def study_run(connection: Connection, study_id: int, tracking_uri: str) -> MirrorRun | None:
+    """The run that stands for the study at ``tracking_uri``; None if there is none yet."""
+    return _one(connection, _runs(study_id, tracking_uri).where(mirror_runs.c.trial_id.is_(None)))
+
+
+def trial_runs(
+    connection: Connection, study_id: int, tracking_uri: str, trial_ids: Iterable[int]
+) -> dict[int, MirrorRun]:
+    """The runs of the given trials at ``tracking_uri``, by the trials' keys."""
+    keys = list(trial_ids)
+    query = _runs(study_id, tracking_uri).where(mirror_runs.c.trial_id.in_(keys))
+    rows = [_run(row) for row in connection.execute(query).mappings()] if keys else []
+    return {row.trial_id: row for row in rows if row.trial_id is not None}
+
+
+def latest_experiment(connection: Connection, tracking_uri: str) -> str | None:
+    """The experiment of the study that was mirrored to ``tracking_uri`` last."""
+    return connection.scalar(
+        select(mirror_runs.c.experiment_id)
+        .where(mirror_runs.c.tracking_uri == tracking_uri, mirror_runs.c.trial_id.is_(None))
+        .order_by(mirror_runs.c.study_id.desc())
+        .limit(1)
+    )
+
+
+def trials_behind(
+    connection: Connection, study_id: int, tracking_uri: str, state: StudyState, *, limit: int
+) -> list[int]:
+    """Numbers of the trials whose runs lack something, in order.
+
+    Args:
+        connection: A transaction.
+        study_id: Key of the study.
+        tracking_uri: Where the runs are.
+        state: The study's state: trials that wait have open runs only while it runs.
+        limit: How many numbers at most.
+    """
+    query = _behind(select(trials.c.number), study_id, tracking_uri, state)
+    return list(connection.scalars(query.order_by(trials.c.number).limit(limit)))
+
+
+def count_behind(
+    connection: Connection, study_id: int, tracking_uri: str, state: StudyState
+) -> int:
+    """How many trials :func:`trials_behind` would name without a limit."""
+    query = _behind(select(func.count()).select_from(trials), study_id, tracking_uri, state)
+    return connection.scalar(query) or 0
+
+
+def oldest_start(connection: Connection, study_id: int, tracking_uri: str) -> float | None:
+    """When the first of the study's trials that have no run yet was started."""
+    run = mirror_runs.c
+    own = and_(run.trial_id == trials.c.id, run.tracking_uri == tracking_uri)
+    query = (
+        select(func.min(trials.c.started_at))
+        .select_from(trials)
+        .outerjoin(mirror_runs, own)
+        .where(trials.c.study_id == study_id, trials.c.attempts > 0, run.id.is_(None))
+    )
+    found: float | None = connection.scalar(query)
+    return found
+
+
+def last_end(connection: Connection, study_id: int) -> float | None:
+    """When the latest of the study's finished trials ended; None while there is none."""
+    query = select(func.max(trials.c.ended_at)).where(
+        trials.c.study_id == study_id,
+        trials.c.kind == SEARCH,
+        trials.c.state == TrialState.FINISHED,
+    )
+    found: float | None = connection.scalar(query)
+    return found
+
+
+def remember(connection: Connection, run: MirrorRun) -> None:
+    """Store what a run has been sent, replacing what was known of it. In a write transaction."""
+    changed = connection.execute(
+        update(mirror_runs)
+        .where(mirror_runs.c.run_id == run.run_id)
+        .values(last_epoch=run.last_epoch, sent=run.sent)
+    )
+    if changed.rowcount == 0:
+        connection.execute(insert(mirror_runs).values(**vars(run)))
+
+
+def forget_runs(connection: Connection, study_id: int, tracking_uri: str) -> None:
+    """Forget the study's runs, because they are gone from MLflow. In a write transaction."""
+    connection.execute(
+        delete(mirror_runs).where(
+            mirror_runs.c.study_id == study_id, mirror_runs.c.tracking_uri == tracking_uri
+        )
+    )
+
+
+def _behind(query: Select[Any], study_id: int, tracking_uri: str, state: StudyState) -> Select[Any]:
+    run = mirror_runs.c
+    own = and_(run.trial_id == trials.c.id, run.tracking_uri == tracking_uri)
+    finished = trials.c.state == TrialState.FINISHED
+    unfinished_as = RUNNING if state is StudyState.RUNNING else STOPPED
+    return query.outerjoin(mirror_runs, own).where(
+        trials.c.study_id == study_id,
+        trials.c.kind == SEARCH,
+        trials.c.attempts > 0,
+        or_(
+            run.id.is_(None),
+            and_(finished, run.sent != FINISHED),
+            and_(~finished, run.sent != unfinished_as),
+            trials.c.n_epochs > run.last_epoch,
+        ),
+    )
+
+
+def _runs(study_id: int, tracking_uri: str) -> Select[Any]:
+    return select(*[mirror_runs.c[name] for name in MirrorRun.__dataclass_fields__]).where(
+        mirror_runs.c.study_id == study_id, mirror_runs.c.tracking_uri == tracking_uri
+    )
+
+
+def _one(connection: Connection, query: Select[Any]) -> MirrorRun | None:
+    row = connection.execute(query).mappings().first()
+    return None if row is None else _run(row)
+
+
+def _run(row: Any) -> MirrorRun:
+    return MirrorRun(**row)
