@@ -35,6 +35,7 @@ class Folder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.variables: dict[str, str] = {}
         path.mkdir(exist_ok=True)
         self.study_file = path / "small.yaml"
         self.write_study(8)
@@ -47,7 +48,7 @@ class Folder:
         return subprocess.Popen(
             [sys.executable, "-m", "tunelab", "study", "start", "small.yaml", *arguments],
             cwd=self.path,
-            env=environment(),
+            env=environment() | self.variables,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -59,7 +60,7 @@ class Folder:
         result = subprocess.run(
             [sys.executable, "-m", "tunelab", *arguments],
             cwd=self.path,
-            env=environment(),
+            env=environment() | self.variables,
             capture_output=True,
             text=True,
             timeout=90,

@@ -18,6 +18,13 @@ RUNS = """
 """
 
 
+@pytest.fixture
+def unmirrored(folder):
+    """A folder for what is not about MLflow: its library takes seconds to load."""
+    folder.variables["TUNELAB_MIRROR"] = "no"
+    return folder
+
+
 def mlflow_sql(folder: Folder, query: str) -> list[tuple[object, ...]]:
     connection = sqlite3.connect(folder.path / "mlflow.db", timeout=10)
     try:
@@ -93,26 +100,25 @@ def test_a_signal_stops_in_order_and_the_next_start_goes_on(folder, number, code
     assert {status for _, status, _ in mlflow_sql(folder, RUNS)} <= {"FINISHED", "KILLED"}
 
 
-def test_two_starts_at_once_run_one_study(folder):
-    processes = [folder.start("--workers", "1"), folder.start("--workers", "1")]
+def test_two_starts_at_once_run_one_study(unmirrored):
+    processes = [unmirrored.start("--workers", "1"), unmirrored.start("--workers", "1")]
     for process in processes:
         output, errors = process.communicate(timeout=90)
         assert process.returncode == 0, errors
         assert "small #1" in output
-    folder.check_whole(8)
-    assert folder.sql("SELECT count(*) FROM studies") == [(1,)]
-    assert len(mlflow_sql(folder, RUNS)) == 9
+    unmirrored.check_whole(8)
+    assert unmirrored.sql("SELECT count(*) FROM studies") == [(1,)]
 
 
-def test_a_follower_takes_over_when_its_leader_is_killed(folder):
-    leader = folder.start("--workers", "1")
-    folder.wait_for_finished(1)
-    follower = folder.start("--workers", "1")
+def test_a_follower_takes_over_when_its_leader_is_killed(unmirrored):
+    leader = unmirrored.start("--workers", "1")
+    unmirrored.wait_for_finished(1)
+    follower = unmirrored.start("--workers", "1")
     time.sleep(1.5)
     kill_group(leader)
     _, errors = follower.communicate(timeout=90)
     assert follower.returncode == 0, errors
-    folder.check_whole(8)
+    unmirrored.check_whole(8)
 
 
 @pytest.mark.parametrize("n_finished", [0, 4])
@@ -141,33 +147,33 @@ def test_the_very_first_start_may_be_killed_at_any_moment(tmp_path, seconds):
     assert len(mlflow_sql(folder, RUNS)) == 4
 
 
-def test_a_worker_that_is_killed_is_replaced_and_its_trial_finishes(folder):
-    process = folder.start("--workers", "1")
-    folder.wait_for_finished(1)
-    folder.wait_for("SELECT count(*) > 0 FROM trials WHERE state = 'running'")
-    ((owner,),) = folder.sql("SELECT owner FROM workers")
+def test_a_worker_that_is_killed_is_replaced_and_its_trial_finishes(unmirrored):
+    process = unmirrored.start("--workers", "1")
+    unmirrored.wait_for_finished(1)
+    unmirrored.wait_for("SELECT count(*) > 0 FROM trials WHERE state = 'running'")
+    ((owner,),) = unmirrored.sql("SELECT owner FROM workers")
     os.kill(json.loads(owner)["pid"], signal.SIGKILL)
     _, errors = process.communicate(timeout=90)
     assert process.returncode == 0, errors
     assert "another takes its place" in errors
-    folder.check_whole(8)
+    unmirrored.check_whole(8)
 
 
-def test_a_seeded_study_with_one_worker_repeats_also_through_stops(folder):
-    folder.tunelab("study", "start", "small.yaml", "--workers", "1")
-    process = folder.start("--new", "--workers", "1")
-    folder.wait_for(
+def test_a_seeded_study_with_one_worker_repeats_also_through_stops(unmirrored):
+    unmirrored.tunelab("study", "start", "small.yaml", "--workers", "1")
+    process = unmirrored.start("--new", "--workers", "1")
+    unmirrored.wait_for(
         "SELECT count(*) >= 3 FROM trials JOIN studies ON studies.id = study_id "
         "WHERE generation = 2 AND trials.state = 'finished'"
     )
     os.kill(process.pid, signal.SIGINT)
     process.communicate(timeout=60)
     assert process.returncode == 130
-    folder.tunelab("study", "start", "small.yaml", "--workers", "1")
+    unmirrored.tunelab("study", "start", "small.yaml", "--workers", "1")
     undisturbed, stopped = (
-        folder.sql(
-            "SELECT number, hyperparameters, seed, rung_limits, trials.end_reason, value, best_epoch, "
-            "n_epochs, reason FROM trials JOIN studies ON studies.id = study_id "
+        unmirrored.sql(
+            "SELECT number, hyperparameters, seed, rung_limits, trials.end_reason, value, "
+            "best_epoch, n_epochs, reason FROM trials JOIN studies ON studies.id = study_id "
             "WHERE generation = ? ORDER BY number",
             generation,
         )
@@ -176,7 +182,7 @@ def test_a_seeded_study_with_one_worker_repeats_also_through_stops(folder):
     assert len(stopped) == 8
     assert stopped == undisturbed
     curves = [
-        folder.sql(
+        unmirrored.sql(
             "SELECT number, epoch, train_loss, validation_loss, validation_score, gradient_norm "
             "FROM epochs JOIN trials ON trials.id = trial_id JOIN studies ON studies.id = study_id "
             "WHERE generation = ? ORDER BY number, epoch",
@@ -187,41 +193,41 @@ def test_a_seeded_study_with_one_worker_repeats_also_through_stops(folder):
     assert curves[0] == curves[1]
 
 
-def test_a_time_limit_ends_the_study_with_what_it_has(folder):
-    folder.write_study(10_000)
+def test_a_time_limit_ends_the_study_with_what_it_has(unmirrored):
+    unmirrored.write_study(10_000)
     before = time.monotonic()
-    folder.tunelab("study", "start", "small.yaml", "--timeout", "4s", "--workers", "2")
+    unmirrored.tunelab("study", "start", "small.yaml", "--timeout", "4s", "--workers", "2")
     assert time.monotonic() - before < 30
-    shown = folder.json("study", "show", "small")
+    shown = unmirrored.json("study", "show", "small")
     assert shown["state"] == "finished"
     assert shown["end_reason"] == "study time ended"
     assert shown["best"] is not None
-    numbers = [number for (number,) in folder.sql("SELECT number FROM trials ORDER BY 1")]
+    numbers = [number for (number,) in unmirrored.sql("SELECT number FROM trials ORDER BY 1")]
     assert numbers == list(range(len(numbers)))
 
 
-def test_a_study_from_its_start_to_its_deletion(folder):
-    folder.write_study(30)
-    process = folder.start("--workers", "1")
-    folder.wait_for_finished(1)
-    folder.tunelab("study", "stop", "small")  # from another terminal
+def test_a_study_from_its_start_to_its_deletion(unmirrored):
+    unmirrored.write_study(30)
+    process = unmirrored.start("--workers", "1")
+    unmirrored.wait_for_finished(1)
+    unmirrored.tunelab("study", "stop", "small")  # from another terminal
     process.communicate(timeout=60)
-    assert folder.json("study", "show", "small")["state"] == "stopped"
+    assert unmirrored.json("study", "show", "small")["state"] == "stopped"
 
     # What would change its meaning is refused, and nothing is written.
-    text = folder.study_file.read_text()
-    folder.study_file.write_text(text.replace("high: 128", "high: 256"))
-    before = folder.sql("SELECT * FROM studies")
-    folder.tunelab("study", "start", "small.yaml", code=2)
-    assert folder.sql("SELECT * FROM studies") == before
+    text = unmirrored.study_file.read_text()
+    unmirrored.study_file.write_text(text.replace("high: 128", "high: 256"))
+    before = unmirrored.sql("SELECT * FROM studies")
+    unmirrored.tunelab("study", "start", "small.yaml", code=2)
+    assert unmirrored.sql("SELECT * FROM studies") == before
 
     # A greater budget is not.
-    folder.write_study(30)
-    folder.tunelab("study", "start", "small.yaml", "--trials", "31")
-    folder.check_whole(31)
+    unmirrored.write_study(30)
+    unmirrored.tunelab("study", "start", "small.yaml", "--trials", "31")
+    unmirrored.check_whole(31)
 
-    folder.tunelab("study", "delete", "small", "--yes")
+    unmirrored.tunelab("study", "delete", "small", "--yes")
     for table in ("studies", "trials", "epochs", "checkpoints"):
-        assert folder.sql(f"SELECT count(*) FROM {table}") == [(0,)]
-    assert list((folder.path / ".tunelab" / "data").iterdir()) == []
-    folder.tunelab("study", "show", "small", code=3)
+        assert unmirrored.sql(f"SELECT count(*) FROM {table}") == [(0,)]
+    assert list((unmirrored.path / ".tunelab" / "data").iterdir()) == []
+    unmirrored.tunelab("study", "show", "small", code=3)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -15,14 +16,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tunelab.errors import TunelabError
+from tunelab.service.events import EpochFinished, Event, TrialFinished
 from tunelab.service.mirror.backlog import unsent
 from tunelab.storage.engine import Database
 from tunelab.storage.location import DATABASE_URL_VARIABLE
 
 LEAVE_SECONDS = 5.0  # for a worker to checkpoint and leave
+MIRROR_DELAY_SECONDS = 3.0
 MIRROR_SECONDS = 120.0  # for the mirror's last pass, which bounds itself once MLflow is loaded
 MIRROR_STOP_SECONDS = 3.0  # for the same when somebody waits who has pressed Ctrl-C
 MIRROR_SILENT_SECONDS = 1.0  # before a person is told what the program waits for
+_CATCHES_UP = "the next start catches up"
 _SHORT_LIFE_SECONDS = 5.0
 _MAX_SHORT_LIVES = 3
 
@@ -56,7 +60,7 @@ class Child:
         self.started = time.monotonic()
         log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         url = database.url.render_as_string(hide_password=False)
-        with log.open("wb") as output:
+        with log.open("wb") as output, _interrupts_blocked():
             self.process = subprocess.Popen(
                 [sys.executable, "-m", module, *arguments],
                 stdin=subprocess.PIPE,
@@ -91,6 +95,22 @@ class Child:
         """End the child at once."""
         self.process.kill()
         self.process.wait()
+
+
+@contextlib.contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Have a child start with SIGINT blocked: Ctrl-C reaches it too, before it can ignore it.
+
+    This process gets an interrupt that comes meanwhile when the block ends.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Workers:
@@ -151,6 +171,9 @@ class Workers:
 class MirrorProcess:
     """The process that shows one study in MLflow; training does not depend on it.
 
+    It is started by the first epoch: MLflow takes seconds to load, and on few cores the workers
+    go first.
+
     Args:
         database: The study database.
         study_id: Key of the study.
@@ -159,21 +182,28 @@ class MirrorProcess:
     def __init__(self, database: Database, study_id: int) -> None:
         self._database = database
         self._study_id = study_id
-        log = database.home / "logs" / f"study-{study_id}-mirror.log"
-        self._child = Child("tunelab.service.mirror", ["--study", str(study_id)], database, log)
-        self._ended = False
+        self._made = time.monotonic()
+        self._child: Child | None = None
+        self._reported = False
+
+    def tell_of(self, events: Sequence[Event]) -> None:
+        """Start the mirror once there is something to show, or after a while anyway."""
+        under_way = any(isinstance(event, EpochFinished | TrialFinished) for event in events)
+        if under_way or time.monotonic() - self._made > MIRROR_DELAY_SECONDS:
+            self._started()
 
     def tend(self) -> list[str]:
         """What the mirror has to say: its warnings, and once that it has ended."""
-        notices = self._said()
+        if self._child is None:
+            return []
         code = self._child.process.poll()
-        if code is not None and not self._ended:
-            self._ended = True
-            notices.append(
-                f"warning: the MLflow mirror ended (exit code {code}), see {self._child.log}; "
-                "the next start catches up"
-            )
-        return notices
+        if code is None:
+            return self._child.new_lines()
+        if self._reported:
+            return []
+        self._reported = True
+        log = self._child.log
+        return [f"warning: the MLflow mirror ended (exit code {code}), see {log}; {_CATCHES_UP}"]
 
     def leave(self, patience_seconds: float) -> Iterator[str | None]:
         """Have the mirror send what is left and leave; end it when patience runs out.
@@ -181,13 +211,13 @@ class MirrorProcess:
         Yields:
             What there is to say, and None while there is nothing.
         """
-        self._child.order_to_leave()
+        child = self._started()
+        child.order_to_leave()
         began = time.monotonic()
         announced = False
-        while self._child.process.poll() is None:
+        while child.process.poll() is None:
             waited = time.monotonic() - began
             if waited > patience_seconds:
-                self._child.kill()
                 break
             if waited > MIRROR_SILENT_SECONDS and not announced:
                 announced = True
@@ -196,14 +226,23 @@ class MirrorProcess:
                     yield f"MLflow: {rest} left to send; Ctrl-C leaves that to the next start"
             yield None
             time.sleep(0.05)
-        yield from self._said()
+        left_by_itself = child.process.returncode == 0
+        child.kill()
+        if left_by_itself:
+            yield from child.new_lines()  # it may say itself what it could not send
+            return
         rest = unsent(self._database, self._study_id)
-        if rest and self._child.process.returncode != 0:
-            yield f"warning: MLflow lacks {rest} of the study; the next start sends the rest"
+        if rest:
+            yield f"warning: MLflow lacks {rest} of the study; {_CATCHES_UP}"
 
     def kill(self) -> None:
         """End the mirror at once; what it has not sent, the next start sends."""
-        self._child.kill()
+        if self._child is not None:
+            self._child.kill()
 
-    def _said(self) -> list[str]:
-        return [line for line in self._child.new_lines() if not line.startswith("Traceback")]
+    def _started(self) -> Child:
+        if self._child is None:
+            log = self._database.home / "logs" / f"study-{self._study_id}-mirror.log"
+            arguments = ["--study", str(self._study_id)]
+            self._child = Child("tunelab.service.mirror", arguments, self._database, log)
+        return self._child

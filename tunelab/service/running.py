@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
+from typing import TYPE_CHECKING
 
 from tunelab.errors import UsageError
 from tunelab.service.children import (
@@ -18,12 +19,10 @@ from tunelab.service.children import (
     Workers,
 )
 from tunelab.service.events import (
-    EpochFinished,
     Event,
     Notice,
     StudyFinished,
     StudyStarted,
-    TrialFinished,
 )
 from tunelab.service.mirror.backlog import unsent
 from tunelab.service.summary import coordinator_lease
@@ -35,9 +34,13 @@ from tunelab.storage.owners import Owner
 from tunelab.storage.states import StudyState
 from tunelab.storage.studies import StudyRow, mark_started, study_by_id
 
+if TYPE_CHECKING:  # Optuna is loaded when the workers are on their way
+    from tunelab.tuning.coordinator import Coordinator
+
 WATCH_SECONDS = 0.2
-MIRROR_DELAY_SECONDS = 3.0
-_FOLLOW_SECONDS = 0.2
+
+Events = Generator[Event | None, None, None]
+"""Events as they happen; close it, and no child process is left."""
 
 
 class StopRequest:
@@ -59,8 +62,13 @@ def available_cores() -> int:
 
 
 def run_study(
-    database: Database, study: StudyRow, *, n_workers: int | None, stop: StopRequest
-) -> Iterator[Event | None]:
+    database: Database,
+    study: StudyRow,
+    *,
+    n_workers: int | None,
+    stop: StopRequest,
+    mirrored: bool = True,
+) -> Events:
     """Run a study until it has finished or is stopped, or follow the process that runs it.
 
     Args:
@@ -68,6 +76,7 @@ def run_study(
         study: The study, as :func:`tunelab.service.launch.launch` returned it.
         n_workers: Worker processes; None: as the study file says, else one for each core.
         stop: Read several times a second.
+        mirrored: Whether MLflow is sent the study now; if not, a later start sends it.
 
     Yields:
         Events as they happen, and None when there is none for a while. The last one is
@@ -83,20 +92,37 @@ def run_study(
         n_workers = summary.spec.search.workers or available_cores()
     if n_workers < 1:
         raise UsageError(f"a study needs at least 1 worker, got {n_workers}")
-    announced = False
-    while True:
+    lease = _lead(database, study.id)
+    yield StudyStarted(summary, n_workers, leads=lease is not None)
+    while lease is None and (yield from _follow(database, study.id, watcher, stop)):
         lease = _lead(database, study.id)
-        if not announced:
-            announced = True
-            yield StudyStarted(summary, n_workers, leads=lease is not None)
-        if lease is None:
-            takes_over = yield from _follow(database, study.id, watcher, stop)
-            if takes_over:
-                continue
-        else:
-            yield from _run(database, study.id, lease, watcher, n_workers, stop)
-        break
+    if lease is not None:
+        mirror = MirrorProcess(database, study.id) if mirrored else None
+        try:
+            yield from _run(database, study.id, lease, watcher, mirror, n_workers, stop)
+            if mirror is not None:
+                yield from _send_rest(mirror, stop)
+        finally:
+            if mirror is not None:
+                mirror.kill()
     yield StudyFinished(watcher.summary())
+
+
+def catch_up(database: Database, study: StudyRow, stop: StopRequest) -> Events:
+    """Send to MLflow what a study that has finished still lacks there, if anything.
+
+    Yields:
+        Notices, and None while there is nothing to say.
+    """
+    with database.read() as connection:
+        led = lease_holder(connection, coordinator_lease(study.id)) is not None
+    if led or not unsent(database, study.id):
+        return
+    mirror = MirrorProcess(database, study.id)
+    try:
+        yield from _send_rest(mirror, stop)
+    finally:
+        mirror.kill()
 
 
 def _lead(database: Database, study_id: int) -> Lease | None:
@@ -113,80 +139,59 @@ def _run(
     study_id: int,
     lease: Lease,
     watcher: Watcher,
+    mirror: MirrorProcess | None,
     n_workers: int,
     stop: StopRequest,
-) -> Iterator[Event | None]:
+) -> Events:
+    """Lead the study; behind it no worker runs, and the study says that it has been left."""
     # Workers load their libraries while this process loads Optuna.
     workers = Workers(database, study_id, n_workers)
-    mirror: MirrorProcess | None = None
+    ended = False
+    coordinator: Coordinator | None = None
     try:
         from tunelab.tuning.coordinator import Coordinator, Progress
 
         with database.read() as connection:
             study = study_by_id(connection, study_id)
         coordinator = Coordinator(database, study, lease, n_workers=n_workers)
-        started = watched = time.monotonic()
-        progress = Progress.RUNNING
-        while progress is Progress.RUNNING and stop.signal is None:
+        watched = time.monotonic()
+        while not ended and stop.signal is None:
             progress = coordinator.tick()
-            now = time.monotonic()
-            if now - watched >= WATCH_SECONDS:
-                watched = now
+            ended = progress in (Progress.FINISHED, Progress.SUPERSEDED)
+            if progress is Progress.STOP_REQUESTED:
+                break
+            if ended or time.monotonic() - watched >= WATCH_SECONDS:
+                watched = time.monotonic()
                 events = watcher.poll()
                 yield from events
                 yield None
-                if mirror is None:
-                    # MLflow takes seconds to load: on few cores it waits for the first epoch.
-                    under_way = any(isinstance(e, EpochFinished | TrialFinished) for e in events)
-                    if under_way or now - started > MIRROR_DELAY_SECONDS:
-                        mirror = MirrorProcess(database, study_id)
-                else:
+                if mirror is not None:
+                    mirror.tell_of(events)
                     yield from map(Notice, mirror.tend())
-                if progress is Progress.RUNNING:
+                if not ended:
                     yield from map(Notice, workers.tend())
-            if progress is Progress.RUNNING:
+            if not ended:
                 time.sleep(coordinator.poll_seconds)
+    finally:
+        # Also on an error, or when the caller stops listening.
         workers.leave()
-        if progress is not Progress.SUPERSEDED:
+        if not ended:
             with database.write() as connection:
                 requeue_lost(connection, study_id)
-            if progress is not Progress.FINISHED:
+            if coordinator is not None:
                 coordinator.suspend()
-        yield from watcher.poll()
-        yield from _send_rest(database, study_id, mirror, stop)
-    finally:
-        # Also on an error, or when the caller stops listening: no child and no lease is left.
-        workers.leave()
-        if mirror is not None:
-            mirror.kill()
         with database.write() as connection:
             release_lease(connection, lease)
+    yield from watcher.poll()
 
 
-def catch_up(database: Database, study: StudyRow, stop: StopRequest) -> Iterator[Event | None]:
-    """Send to MLflow what a study that has finished still lacks there, if anything.
-
-    Yields:
-        Notices, and None while there is nothing to say.
-    """
-    with database.read() as connection:
-        led = lease_holder(connection, coordinator_lease(study.id)) is not None
-    if not led and unsent(database, study.id):
-        yield from _send_rest(database, study.id, None, stop)
-
-
-def _send_rest(
-    database: Database, study_id: int, mirror: MirrorProcess | None, stop: StopRequest
-) -> Iterator[Event | None]:
-    mirror = mirror or MirrorProcess(database, study_id)
-    try:
-        hurried = stop.signal is not None
-        for said in mirror.leave(MIRROR_STOP_SECONDS if hurried else MIRROR_SECONDS):
-            yield Notice(said) if said else None
-            if stop.signal is not None and not hurried:
-                return
-    finally:
-        mirror.kill()
+def _send_rest(mirror: MirrorProcess, stop: StopRequest) -> Events:
+    """Wait for the mirror's last pass; not for long once somebody has pressed Ctrl-C."""
+    hurried = stop.signal is not None
+    for said in mirror.leave(MIRROR_STOP_SECONDS if hurried else MIRROR_SECONDS):
+        yield Notice(said) if said else None
+        if stop.signal is not None and not hurried:
+            return
 
 
 def _follow(
@@ -204,5 +209,5 @@ def _follow(
             return False
         if not led:
             return True
-        time.sleep(_FOLLOW_SECONDS)
+        time.sleep(WATCH_SECONDS)
     return False

@@ -1,0 +1,86 @@
+"""The tree of commands."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from tunelab.cli import study_read, study_run
+from tunelab.cli.console import put
+
+_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+def _group(help_text: str) -> typer.Typer:
+    return typer.Typer(
+        help=help_text,
+        add_completion=False,
+        rich_markup_mode=None,  # rich help takes twice the time
+        pretty_exceptions_enable=False,
+        pretty_exceptions_show_locals=False,
+        context_settings=_SETTINGS,
+        invoke_without_command=True,
+    )
+
+
+app = _group(
+    "Tune neural networks: Optuna proposes, the engine trains, a monitor judges, MLflow shows."
+)
+study = _group("Start, watch, stop and read studies.")
+app.add_typer(study, name="study")
+
+
+def _version(given: bool) -> None:
+    if given:
+        from tunelab import __version__
+
+        put(f"tunelab {__version__}")
+        raise typer.Exit
+
+
+def _help_without_command(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help(), err=True)
+        raise typer.Exit(2)
+
+
+@app.callback(epilog="Example: tunelab study start studies/digits.yaml")
+def _root(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_version, is_eager=True),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Print the traceback of an error.")
+    ] = False,
+) -> None:
+    del version, debug  # the callback prints the version; `program` reads --debug, wherever it is
+    _help_without_command(context)
+
+
+@study.callback(epilog="Example: tunelab study start studies/digits.yaml --trials 100")
+def _study(context: typer.Context) -> None:
+    _help_without_command(context)
+
+
+@app.command(epilog="Example: tunelab ui --port 5001")
+def ui(
+    port: Annotated[
+        int, typer.Option("--port", min=1, max=65535, help="Port of the dashboard.")
+    ] = 5000,
+) -> None:
+    """Serve the MLflow dashboard on this machine until Ctrl-C."""
+    from tunelab.cli.dashboard import serve
+
+    serve(port)
+
+
+for _commands in (study_run, study_read):
+    _commands.register(study)
+
+
+def command() -> Any:
+    """The command line as one object to call."""
+    return typer.main.get_command(app)

@@ -1,0 +1,175 @@
+"""The present state of a running study, gathered from its events for whoever shows it."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from tunelab.cli.outcomes import outcome
+from tunelab.service.events import (
+    EpochFinished,
+    Event,
+    StudyFinished,
+    StudyStarted,
+    TrialFinished,
+    TrialStarted,
+)
+from tunelab.service.summary import StudySummary
+from tunelab.storage.trials import EpochRow, TrialRow
+
+_KEPT = 200  # finished trials; no terminal shows more
+
+
+@dataclass
+class TrialState:
+    """A trial and the epochs that were seen of it (after a restart not the first ones)."""
+
+    trial: TrialRow
+    epochs: dict[int, EpochRow] = field(default_factory=dict)
+
+    @property
+    def n_epochs(self) -> int:
+        """Epochs it has finished."""
+        return max(self.epochs, default=self.trial.n_epochs)
+
+    @property
+    def last(self) -> EpochRow | None:
+        """Its newest epoch."""
+        return self.epochs[max(self.epochs)] if self.epochs else None
+
+    @property
+    def losses(self) -> list[float | None]:
+        """Its validation losses, in order."""
+        return [self.epochs[epoch].validation_loss for epoch in sorted(self.epochs)]
+
+
+class Board:
+    """Counts and rows.
+
+    Args:
+        outcomes: How the trials ended that had ended before.
+        clock: Seconds, growing steadily.
+    """
+
+    def __init__(
+        self, outcomes: Mapping[str, int], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.outcomes: Counter[str] = Counter(outcomes)
+        self.running: dict[int, TrialState] = {}
+        self.finished: deque[TrialState] = deque(maxlen=_KEPT)  # the newest first
+        self.summary: StudySummary | None = None
+        self.best: TrialRow | None = None
+        self.n_workers = 0
+        self._finished_before = 0
+        self._n_seen = 0
+        self._epochs_trained = 0
+        self._clock = clock
+        self._started = clock()
+
+    def take(self, event: Event) -> None:
+        """Take an event in."""
+        if isinstance(event, StudyStarted):
+            self.summary = event.summary
+            self.best = event.summary.best
+            self.n_workers = event.n_workers
+            self._finished_before = event.summary.n_finished
+            self._epochs_trained = event.summary.epochs_trained
+            self._started = self._clock()
+        elif isinstance(event, TrialStarted):
+            self.running.setdefault(event.trial.number, TrialState(event.trial))
+        elif isinstance(event, EpochFinished):
+            state = self.running.get(event.number)
+            if state is not None:
+                state.epochs[event.epoch.epoch] = event.epoch
+        elif isinstance(event, TrialFinished):
+            state = self.running.pop(event.trial.number, None) or TrialState(event.trial)
+            state.trial = event.trial
+            self.finished.appendleft(state)
+            self.outcomes[outcome(event.trial)] += 1
+            self._n_seen += 1
+            self._epochs_trained += event.trial.n_epochs
+            if event.is_best:
+                self.best = event.trial
+        elif isinstance(event, StudyFinished):
+            self.summary = event.summary
+
+    @property
+    def title(self) -> str:
+        """Name and generation without a space, for lines of ``key=value``."""
+        study = self._known.study
+        return f"{study.name}#{study.generation}"
+
+    @property
+    def metric(self) -> str:
+        """Name of the objective."""
+        return self._known.spec.objective.metric
+
+    @property
+    def max_epochs(self) -> int:
+        """Each trial's budget."""
+        return self._known.spec.search.max_epochs
+
+    @property
+    def n_total(self) -> int:
+        """Trials that the study is to have."""
+        return self._known.study.n_trials
+
+    @property
+    def n_finished(self) -> int:
+        """Trials that have ended, those before this start included."""
+        return self._finished_before + self._n_seen
+
+    @property
+    def trials_per_minute(self) -> float | None:
+        """Since this start; None before a trial has ended."""
+        elapsed = self._clock() - self._started
+        return 60 * self._n_seen / elapsed if self._n_seen and elapsed > 0 else None
+
+    @property
+    def epochs_saved(self) -> float:
+        """Share of the finished trials' budget that they did not use."""
+        budget = self.n_finished * self.max_epochs
+        return 1 - self._epochs_trained / budget if budget else 0.0
+
+    @property
+    def eta_seconds(self) -> float | None:
+        """Estimated seconds to the end: of the trials, or of the study's time."""
+        estimates = []
+        if self.trials_per_minute:
+            left = max(self.n_total - self.n_finished, 0)
+            estimates.append(60 * left / self.trials_per_minute)
+        study = self._known.study
+        if study.timeout_seconds is not None:
+            spent = study.running_seconds + self._clock() - self._started
+            estimates.append(max(study.timeout_seconds - spent, 0.0))
+        return min(estimates, default=None)
+
+    def epochs_since_best(self, state: TrialState) -> int | None:
+        """Epochs that a running trial has not beaten its best; None before its first epoch.
+
+        A monitor's small print (which epochs count as better) is left to the monitor: this is
+        what a person sees in the curve.
+        """
+        objective = self._known.spec.objective
+        sign = -1.0 if objective.direction == "maximize" else 1.0
+        by_loss = objective.metric == "validation_loss"
+        values = {
+            number: epoch.validation_loss if by_loss else epoch.validation_score
+            for number, epoch in state.epochs.items()
+        }
+        finite = {number: sign * value for number, value in values.items() if value is not None}
+        if not finite:
+            return None
+        best = min(sorted(finite), key=lambda number: finite[number])
+        earlier = state.trial.value
+        if earlier is not None and state.trial.best_epoch and sign * earlier < finite[best]:
+            best = state.trial.best_epoch
+        return state.n_epochs - best
+
+    @property
+    def _known(self) -> StudySummary:
+        if self.summary is None:
+            raise RuntimeError("the first event of a study is StudyStarted")
+        return self.summary

@@ -1,0 +1,134 @@
+"""One table that turns exceptions into messages and exit codes."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import typer
+
+from tunelab.cli.formats import clean, clean_lines, count
+from tunelab.errors import StudyFileError, TunelabError, nearest
+
+INTERRUPTED = 130
+_LONGEST_UNEXPECTED = 500
+
+# Typer brings a click of its own since 0.2x and does not export this class.
+UsageMistake: Any = typer.BadParameter.__base__
+
+# Invalid value for '--trials' (env var: 'TUNELAB_TRIALS'): must be from 1 to 1000000, got 0
+_BAD_VALUE = re.compile(r"Invalid value for '?([^' ]*)'?(?: \(env var: '(\w+)'\))?: (.*)", re.S)
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """One thing that is wrong: what must hold and what was given, where, and what to do."""
+
+    message: str
+    where: str | None = None
+    hint: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The object under ``error``."""
+        return {"message": self.message, "where": self.where, "hint": self.hint}
+
+    def lines(self) -> list[str]:
+        """The text for people."""
+        place = f"{clean(self.where)}: " if self.where else ""
+        lines = [f"error: {place}{clean_lines(self.message)}"]
+        return [*lines, f"  hint: {clean_lines(self.hint)}"] if self.hint else lines
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a command ends with."""
+
+    exit_code: int
+    troubles: tuple[Trouble, ...]
+    closing: str | None = None
+
+
+def _study_file(error: StudyFileError) -> Report:
+    return Report(
+        error.exit_code,
+        tuple(Trouble(item.message, item.where, item.hint) for item in error.problems),
+        f"{count(len(error.problems), 'error')}, nothing started",
+    )
+
+
+def _expected(error: TunelabError) -> Report:
+    return Report(error.exit_code, (Trouble(error.message, hint=error.hint),))
+
+
+def _usage(error: Any) -> Report:
+    """A wrong command line: an unknown command or option, a missing argument, a bad value."""
+    message = str(error.format_message()).rstrip(".")
+    bad_value = _BAD_VALUE.match(message)
+    if bad_value:
+        option, variable, cause = bad_value.groups()
+        message = f"{variable if _from_environment(error) else option}: {cause}"
+    else:
+        message = message[:1].lower() + message[1:]
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "tunelab"
+    hint = f"`{command} --help` shows what it takes"
+    option = getattr(error, "option_name", None)
+    if hasattr(error, "possibilities"):
+        message = f"no such option {option}"
+        if error.possibilities:
+            hint = f"did you mean {error.possibilities[0]}? {hint}"
+    elif message.startswith("no such command") and context is not None:
+        name = message.partition("'")[2].partition("'")[0]
+        message = f"no such command {name!r}"
+        match = nearest(name, list(context.command.commands))
+        hint = f"did you mean {match!r}? {hint}" if match else hint
+    return Report(2, (Trouble(message, hint=hint),))
+
+
+def _from_environment(error: Any) -> bool:
+    source = error.ctx and error.param and error.ctx.get_parameter_source(error.param.name)
+    return source is not None and source.name == "ENVIRONMENT"
+
+
+def _interrupted(_error: BaseException) -> Report:
+    return Report(INTERRUPTED, ())
+
+
+def _unexpected(error: Exception) -> Report:
+    what = f"{type(error).__name__}: {error}"[:_LONGEST_UNEXPECTED].rstrip(": ")
+    message = f"unexpected {clean(what)}: please report; run again with --debug"
+    return Report(1, (Trouble(message),))
+
+
+# The first that fits counts.
+TABLE: tuple[tuple[type[BaseException], Callable[[Any], Report]], ...] = (
+    (StudyFileError, _study_file),
+    (TunelabError, _expected),
+    (UsageMistake, _usage),
+    (KeyboardInterrupt, _interrupted),
+    (typer.Abort, _interrupted),  # Ctrl-C or Ctrl-D at a question
+    (Exception, _unexpected),
+)
+
+
+def report_of(error: BaseException) -> Report:
+    """What to tell about an exception."""
+    return next(describe(error) for kind, describe in TABLE if isinstance(error, kind))
+
+
+def show(report: Report, *, as_json: bool) -> None:
+    """Write a report: for people to standard error and, if asked, as JSON to standard output."""
+    for trouble in report.troubles:
+        for line in trouble.lines():
+            print(line, file=sys.stderr)
+    if report.closing:
+        print(report.closing, file=sys.stderr)
+    if as_json and report.troubles:
+        document: dict[str, Any] = {"schema": 1, "error": report.troubles[0].to_json()}
+        if report.closing:
+            document["errors"] = [trouble.to_json() for trouble in report.troubles]
+        print(json.dumps(document), flush=True)  # one line: events may stand above it

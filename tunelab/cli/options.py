@@ -1,0 +1,102 @@
+"""Arguments and options that several commands share, and how their values are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def _whole_number(text: str, greatest: int) -> int:
+    from tunelab.spec.rules import Number, RefusedError
+
+    rule = Number("int", 1, greatest)
+    try:
+        return int(rule.check(int(text)))
+    except RefusedError as error:
+        raise typer.BadParameter(error.message) from None
+    except ValueError:
+        raise typer.BadParameter(
+            f"must be a whole number from 1 to {greatest}, got {text[:60]!r}"
+        ) from None
+
+
+def n_trials(text: str) -> int:
+    """A number of trials, as `--trials` takes it."""
+    return _whole_number(text, 1_000_000)
+
+
+def n_workers(text: str) -> int:
+    """A number of worker processes, as `--workers` takes it."""
+    return _whole_number(text, 1024)
+
+
+def timeout(text: str) -> float:
+    """A time span in seconds, from ``90``, ``90s``, ``10m`` or ``1h30m``."""
+    from tunelab.spec.durations import seconds
+    from tunelab.spec.rules import RefusedError
+
+    try:
+        given: float | str = float(text)
+    except ValueError:
+        given = text
+    try:
+        return seconds(given)
+    except RefusedError as error:
+        raise typer.BadParameter(error.message) from None
+
+
+StudyFile = Annotated[
+    Path, typer.Argument(metavar="FILE", help="The study file, YAML.", show_default=False)
+]
+StudyName = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="The study: digits is its latest generation, digits#7 its 7th.",
+        show_default=False,
+    ),
+]
+TrialNumber = Annotated[
+    int, typer.Argument(metavar="NUMBER", help="The trial's number, from 0.", show_default=False)
+]
+NTrials = Annotated[
+    int | None,
+    typer.Option(
+        "--trials",
+        metavar="N",
+        envvar="TUNELAB_TRIALS",
+        parser=n_trials,
+        help="Trials in total; more than before extends a study.",
+    ),
+]
+Timeout = Annotated[
+    float | None,
+    typer.Option(
+        "--timeout",
+        metavar="T",
+        envvar="TUNELAB_TIMEOUT",
+        parser=timeout,
+        help="Running time in total: 45s, 10m, 1h30m, or seconds.",
+    ),
+]
+NWorkers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        metavar="N",
+        envvar="TUNELAB_WORKERS",
+        parser=n_workers,
+        help="Worker processes.",
+    ),
+]
+Mirrored = Annotated[
+    bool,
+    typer.Option(
+        "--mirror/--no-mirror",
+        envvar="TUNELAB_MIRROR",
+        help="Send to MLflow now, or leave it to a later start.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]

@@ -1,0 +1,64 @@
+"""The program: runs the command line once, and ends with the exit code that belongs to it."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import NoReturn
+
+from tunelab.cli.errors import report_of, show
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run ``tunelab`` with these arguments (those of the process) and exit."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without UTF-8 shows "?"
+    try:
+        code = _run(given)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _leave_broken_pipe()
+    sys.exit(code)
+
+
+def _run(arguments: list[str]) -> int:
+    from tunelab.cli.app import command
+
+    # --debug counts wherever it stands: people add it to the end of the line that failed.
+    debug = "--debug" in arguments
+    arguments = [word for word in arguments if word != "--debug"]
+    try:
+        # Not standalone: exceptions come here instead of being printed by typer.
+        code = command().main(arguments, prog_name="tunelab", standalone_mode=False)
+    except SystemExit as left:
+        if isinstance(left.__context__, BrokenPipeError):  # which typer turns into exit code 1
+            raise left.__context__ from None
+        raise
+    except BrokenPipeError:
+        raise
+    except (Exception, KeyboardInterrupt) as error:
+        report = report_of(error)
+        if debug:
+            traceback.print_exception(error)
+        show(report, as_json="--json" in arguments)
+        return report.exit_code
+    return code if isinstance(code, int) else 0
+
+
+def _leave_broken_pipe() -> NoReturn:
+    """The reader of our output has gone (``| head -1``): end as other programs do, in silence."""
+    # Python writes what is left in its buffers when it ends, and must not meet the pipe again.
+    null = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.__stdout__, sys.__stderr__):
+        if stream is not None and not stream.isatty():
+            os.dup2(null, stream.fileno())
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGPIPE)
+    sys.exit(1)

@@ -1,0 +1,186 @@
+"""``study show``: what a study has found, and how it got there."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from dataclasses import dataclass
+
+from rich.text import Text
+from sqlalchemy import Connection
+
+from tunelab.cli.console import is_terminal, put_json, put_lines, terminal_width
+from tunelab.cli.formats import clean, count, duration, number, percent
+from tunelab.cli.hyperparameters import assignments
+from tunelab.cli.outcomes import count_outcomes, outcome, tally
+from tunelab.cli.paragraphs import INDENT, labelled
+from tunelab.service.summary import StudySummary, summarize
+from tunelab.spec.study import StudySpec
+from tunelab.storage.states import StudyState, TrialState
+from tunelab.storage.studies import StudyRow
+from tunelab.storage.trials import EpochRow, TrialRow, study_trials, trial_curve
+
+_STATE_STYLES = {"running": "cyan", "finished": "green", "stopped": "yellow", "interrupted": "red"}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What ``study show`` tells.
+
+    Attributes:
+        summary: The study as a whole.
+        outcomes: How its finished trials ended.
+        best_epoch: The best trial's best epoch; None while there is none.
+    """
+
+    summary: StudySummary
+    outcomes: Counter[str]
+    best_epoch: EpochRow | None
+
+
+def read_result(connection: Connection, study: StudyRow) -> Result:
+    """Read what ``study show`` tells."""
+    summary = summarize(connection, study)
+    best = summary.best
+    epoch = None
+    if best is not None and best.best_epoch is not None:
+        rows = trial_curve(connection, best.id, after_epoch=best.best_epoch - 1)
+        epoch = rows[0] if rows else None
+    finished = study_trials(connection, study.id, states=[TrialState.FINISHED])
+    return Result(summary, count_outcomes(finished), epoch)
+
+
+def show_result(result: Result, *, as_json: bool) -> None:
+    """Print a study's result."""
+    if as_json:
+        put_json(result.summary.to_json())
+        return
+    put_lines(result_lines(result))
+
+
+def result_lines(result: Result) -> list[Text]:
+    """The text of ``study show``."""
+    summary = result.summary
+    lines = [_title(summary), _trials(result)]
+    if summary.best is None:
+        lines.append(labelled("best", "no completed trial yet" if _is_open(summary) else "none"))
+    else:
+        lines.append(_best(summary, summary.best, result.best_epoch))
+        if (default := _against_default(summary, summary.best)) is not None:
+            lines.append(default)
+        lines.append(labelled("params", assignments(summary.best.hyperparameters)))
+    lines.append(_next(summary))
+    return lines
+
+
+def score_name(spec: StudySpec) -> str:
+    """The score of every epoch: the objective's, or the usual one of the task."""
+    if spec.objective.metric != "validation_loss":
+        return spec.objective.metric
+    return "accuracy" if spec.task == "classification" else "rmse"
+
+
+def score(name: str, value: float) -> str:
+    """A score as people read it.
+
+    >>> score("accuracy", 0.96612), score("rmse", 53.71234)
+    ('96.6 %', '53.71')
+    """
+    return f"{100 * value:.1f} %" if name == "accuracy" else number(value)
+
+
+def second_value(spec: StudySpec, epoch: EpochRow | None) -> str:
+    """Beside the objective, the score, or the loss where a score is the objective."""
+    if epoch is None:
+        return ""
+    if spec.objective.metric != "validation_loss":
+        return f"validation_loss {number(epoch.validation_loss)}"
+    if epoch.validation_score is None:
+        return ""
+    name = score_name(spec)
+    return f"{name} {score(name, epoch.validation_score)}"
+
+
+def difference(value: float, reference: float) -> str:
+    """How far a value lies from a reference, in percent of it.
+
+    >>> difference(0.0816, 0.142), difference(0.5, 0.0)
+    ('-43 %', '+0.5')
+    """
+    if reference == 0:
+        return f"{value:+.4g}"
+    share = 100 * (value - reference) / abs(reference)
+    return f"{share:+.0f} %" if abs(share) >= 10 else f"{share:+.2g} %"
+
+
+def _title(summary: StudySummary) -> Text:
+    study = summary.study
+    line = Text(clean(study.title), style="bold")
+    line.append(f"  {summary.state}", _STATE_STYLES.get(summary.state, ""))
+    ended_early = study.state is StudyState.FINISHED and summary.n_finished < study.n_trials
+    if ended_early and study.end_reason:
+        line.append(f" ({clean(study.end_reason)})")
+    return line
+
+
+def _trials(result: Result) -> Text:
+    summary = result.summary
+    n, total = summary.n_finished, summary.study.n_trials
+    amount = count(n, "trial") if n >= total else f"{n} of {count(total, 'trial')}"
+    spent = duration(summary.study.running_seconds)
+    saved = f"saved {percent(summary.epochs_saved)} of epochs" if n else ""
+    return labelled("trials", f"{amount} in {spent}", tally(result.outcomes), saved)
+
+
+def _best(summary: StudySummary, best: TrialRow, epoch: EpochRow | None) -> Text:
+    metric = summary.spec.objective.metric
+    value = score(metric, best.value or 0.0) if metric == "accuracy" else number(best.value)
+    budget = summary.spec.search.max_epochs
+    line = labelled(
+        "best",
+        f"trial {best.number}",
+        f"{metric} {value}",
+        second_value(summary.spec, epoch),
+        f"epoch {best.best_epoch}/{budget}",
+        f"verdict {outcome(best)}",
+    )
+    line.highlight_words([value], "bold")
+    return line
+
+
+def _against_default(summary: StudySummary, best: TrialRow) -> Text | None:
+    default = summary.default
+    if default is None or default.state is not TrialState.FINISHED:
+        return None
+    if default.number == best.number:
+        return labelled("vs", "the default configuration (trial 0) is the best so far")
+    name = "default configuration (trial 0)"
+    if default.value is None or best.value is None:
+        return labelled("vs", f"{name}: {outcome(default)}")
+    ended = "" if default.end_reason and default.end_reason.is_complete else f", {outcome(default)}"
+    return labelled(
+        "vs", f"{name} {number(default.value)}{ended}: {difference(best.value, default.value)}"
+    )
+
+
+def _is_open(summary: StudySummary) -> bool:
+    return summary.study.state is not StudyState.FINISHED
+
+
+def _next(summary: StudySummary) -> Text:
+    name = clean(summary.study.name)
+    commands = []
+    if summary.state in ("stopped", "interrupted"):
+        commands.append(f"tunelab study resume {name}")
+    if summary.state == "running":
+        commands.append(f"tunelab study stop {name}")
+    if summary.n_finished:
+        commands.append(f"tunelab study trials {name} --sort value")
+    if summary.best is not None:
+        commands.append(f"tunelab study trial {name} {summary.best.number}")
+        commands.append("tunelab ui")
+    line = labelled("next")
+    one_line = "    ".join(commands)
+    if is_terminal(sys.stdout) and len(one_line) + INDENT > terminal_width():
+        return line.append(("\n" + " " * INDENT).join(commands))
+    return line.append(one_line)

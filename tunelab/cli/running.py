@@ -1,0 +1,107 @@
+"""``study start`` and ``study resume``: the run from its first event to its exit code."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+from tunelab.cli.console import put_json, tell
+from tunelab.cli.errors import report_of, show
+from tunelab.cli.formats import count
+from tunelab.cli.result import Result, read_result, show_result
+from tunelab.cli.signals import two_step_signals
+from tunelab.cli.views import choose_view
+from tunelab.errors import NoCompletedTrialError
+from tunelab.service.events import StudyFinished
+from tunelab.service.launch import check_result
+from tunelab.service.running import Events, StopRequest, catch_up, run_study
+from tunelab.storage.engine import Database
+from tunelab.storage.states import StudyState
+from tunelab.storage.studies import StudyRow, study_by_id
+
+
+def run(
+    database: Database,
+    study: StudyRow,
+    has_more: bool,
+    *,
+    n_workers: int | None,
+    mirrored: bool,
+    go_on: str,
+    as_json: bool,
+) -> int:
+    """Run a study, show how it goes, and print its result.
+
+    Args:
+        database: The study database, which is closed at the end.
+        study: The study.
+        has_more: Whether there is anything to run.
+        n_workers: Worker processes; None: as the study file says.
+        mirrored: Whether MLflow is sent the study now.
+        go_on: The command that goes on with the study if it is left before its end.
+        as_json: Whether standard output gets events instead of text.
+
+    Returns:
+        The exit code.
+    """
+    try:
+        stop = StopRequest()
+        if has_more:
+            events = run_study(database, study, n_workers=n_workers, stop=stop, mirrored=mirrored)
+            _follow(database, study, events, stop, as_json=as_json)
+        elif mirrored:
+            _follow(database, study, catch_up(database, study, stop), stop, as_json=as_json)
+        result = _read(database, study)
+        if not has_more:
+            hint = "--trials N extends it, --new starts the next generation"
+            tell(f"{study.title} has finished before; {hint}")
+            if as_json:
+                put_json(StudyFinished(result.summary).to_json(), line=True)
+        if not as_json:
+            show_result(result, as_json=False)
+        return _exit_code(database, result, stop, go_on)
+    finally:
+        database.close()
+
+
+def _follow(
+    database: Database,
+    study: StudyRow,
+    events: Events,
+    stop: StopRequest,
+    *,
+    as_json: bool,
+) -> None:
+    outcomes = _read(database, study).outcomes
+    view = choose_view(outcomes, lambda: stop.signal is not None, as_json=as_json)
+    with (
+        two_step_signals(stop.request, cursor_hidden=lambda: view.hides_cursor),
+        # A generator: its children are ended when this function is left by an exception.
+        closing(events),
+        view,
+    ):
+        for event in events:
+            view.show(event)
+
+
+def _read(database: Database, study: StudyRow) -> Result:
+    with database.read() as connection:
+        return read_result(connection, study_by_id(connection, study.id))
+
+
+def _exit_code(database: Database, result: Result, stop: StopRequest, go_on: str) -> int:
+    summary = result.summary
+    progress = f"{summary.n_finished} of {count(summary.study.n_trials, 'trial')} finished"
+    if summary.study.state is StudyState.FINISHED:
+        try:
+            check_result(database, summary.study.id)
+        except NoCompletedTrialError as error:
+            # Not as JSON: the last line there is the study_finished event.
+            report = report_of(error)
+            show(report, as_json=False)
+            return report.exit_code
+        return 0
+    if summary.study.state is StudyState.STOPPED:
+        tell(f"stopped: {progress}; `{go_on}` goes on")
+    else:
+        tell(f"left: {progress}; the study goes on in another process")
+    return 0 if stop.signal is None else 128 + stop.signal

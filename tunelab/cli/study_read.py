@@ -1,0 +1,87 @@
+"""``tunelab study ...``: the commands that read."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tunelab.cli.database import existing_database
+from tunelab.cli.options import AsJson, StudyFile, StudyName, TrialNumber
+
+
+def register(group: typer.Typer) -> None:
+    """Add these commands to ``tunelab study``."""
+    group.command("list", epilog="Example: tunelab study list --json")(list_studies)
+    group.command(epilog="Example: tunelab study show digits")(show)
+    group.command(epilog="Example: tunelab study trials digits --sort value")(trials)
+    group.command(epilog="Example: tunelab study trial digits 38 --epochs")(trial)
+    group.command(epilog="Example: tunelab study validate studies/digits.yaml")(validate)
+
+
+def validate(study_file: StudyFile, as_json: AsJson = False) -> None:
+    """Check a study file and list everything that is wrong in it."""
+    from tunelab.cli.validation import show_document
+    from tunelab.spec.study_file import read_study_file
+
+    show_document(read_study_file(study_file), as_json=as_json)
+
+
+def list_studies(as_json: AsJson = False) -> None:
+    """List all studies, the newest first."""
+    from tunelab.cli.listing import show_studies
+    from tunelab.service.summary import summarize
+    from tunelab.storage.studies import all_studies
+
+    with existing_database() as database, database.read() as connection:
+        summaries = [summarize(connection, study) for study in all_studies(connection)]
+    show_studies(summaries, as_json=as_json)
+
+
+def show(name: StudyName, as_json: AsJson = False) -> None:
+    """Show a study's state, its counts and its best trial."""
+    from tunelab.cli.result import read_result, show_result
+    from tunelab.storage.studies import get_study
+
+    with existing_database() as database, database.read() as connection:
+        result = read_result(connection, get_study(connection, name))
+    show_result(result, as_json=as_json)
+
+
+def trials(
+    name: StudyName,
+    sort: Annotated[
+        str,
+        typer.Option(
+            "--sort", metavar="COLUMN", help="Column or hyperparameter; value: the best first."
+        ),
+    ] = "number",
+    as_json: AsJson = False,
+) -> None:
+    """List a study's trials: a table on a terminal, TAB-separated in a pipe."""
+    from tunelab.cli.listing import show_trials
+    from tunelab.cli.sorting import sort_trials
+    from tunelab.service.summary import summarize
+    from tunelab.storage.studies import get_study
+    from tunelab.storage.trials import study_trials
+
+    with existing_database() as database, database.read() as connection:
+        summary = summarize(connection, get_study(connection, name))
+        rows = study_trials(connection, summary.study.id)
+    rows = sort_trials(rows, sort, maximize=summary.spec.objective.direction == "maximize")
+    show_trials(summary, rows, as_json=as_json)
+
+
+def trial(
+    name: StudyName,
+    number: TrialNumber,
+    epochs: Annotated[bool, typer.Option("--epochs", help="List every epoch too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show one trial: why it ended, its hyperparameters and its curves."""
+    from tunelab.cli.trial import read_trial, show_trial
+    from tunelab.storage.studies import get_study
+
+    with existing_database() as database, database.read() as connection:
+        view = read_trial(connection, get_study(connection, name), number)
+    show_trial(view, epochs=epochs, as_json=as_json)

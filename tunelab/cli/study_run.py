@@ -1,0 +1,81 @@
+"""``tunelab study ...``: the commands that run, stop and delete studies."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tunelab.cli.database import existing_database
+from tunelab.cli.options import AsJson, Mirrored, NTrials, NWorkers, StudyFile, StudyName, Timeout
+
+
+def register(group: typer.Typer) -> None:
+    """Add these commands to ``tunelab study``."""
+    group.command(epilog="Example: tunelab study start studies/digits.yaml --trials 100")(start)
+    group.command(epilog="Example: tunelab study resume digits")(resume)
+    group.command(epilog="Example: tunelab study stop digits")(stop)
+    group.command(epilog="Example: tunelab study delete digits --yes")(delete)
+
+
+def start(
+    study_file: StudyFile,
+    n_trials: NTrials = None,
+    timeout: Timeout = None,
+    n_workers: NWorkers = None,
+    new: Annotated[
+        bool, typer.Option("--new", help="Start the next generation, even if one can go on.")
+    ] = False,
+    mirrored: Mirrored = True,
+    as_json: AsJson = False,
+) -> None:
+    """Run a study, or go on with it, and print its best trial.
+
+    Ctrl-C saves the running trials and leaves; the same command goes on.
+    """
+    from tunelab.cli.running import run
+    from tunelab.service.launch import launch
+    from tunelab.spec.study_file import read_study_file
+    from tunelab.storage.location import database_url
+
+    document = read_study_file(study_file)
+    launched = launch(database_url(), document, n_trials=n_trials, timeout_seconds=timeout, new=new)
+    go_on = f"tunelab study start {study_file}"
+    code = run(*launched, n_workers=n_workers, mirrored=mirrored, go_on=go_on, as_json=as_json)
+    raise typer.Exit(code)
+
+
+def resume(
+    name: StudyName,
+    n_workers: NWorkers = None,
+    mirrored: Mirrored = True,
+    as_json: AsJson = False,
+) -> None:
+    """Go on with a study that was stopped or interrupted, without its file."""
+    from tunelab.cli.running import run
+    from tunelab.service.launch import relaunch
+    from tunelab.storage.location import database_url
+
+    launched = relaunch(database_url(), name)
+    go_on = f"tunelab study resume {name}"
+    code = run(*launched, n_workers=n_workers, mirrored=mirrored, go_on=go_on, as_json=as_json)
+    raise typer.Exit(code)
+
+
+def stop(name: StudyName) -> None:
+    """Stop a running study in order: its trials are saved and can go on."""
+    from tunelab.cli.orders import stop_and_tell
+
+    with existing_database() as database:
+        stop_and_tell(database, name)
+
+
+def delete(
+    name: StudyName,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Delete a study for good: all generations of digits, or digits#7 alone."""
+    from tunelab.cli.orders import delete_and_tell
+
+    with existing_database() as database:
+        delete_and_tell(database, name, yes=yes)
