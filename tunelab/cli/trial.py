@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.text import Text
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection
 
 from tunelab.cli.console import is_terminal, put, put_json, put_lines, terminal_width
 from tunelab.cli.formats import aligned, clean, clean_lines, duration, instant, number, signed
@@ -23,8 +23,7 @@ from tunelab.service.events import epoch_json, trial_json
 from tunelab.service.summary import SCHEMA
 from tunelab.spec.study import StudySpec
 from tunelab.storage.studies import StudyRow
-from tunelab.storage.tables import trials as trial_table
-from tunelab.storage.trials import SEARCH, EpochRow, TrialRow, study_trials, trial_curve
+from tunelab.storage.trials import EpochRow, TrialRow, latest_number, study_trials, trial_curve
 
 _CURVE_WIDTH = 40
 
@@ -47,11 +46,7 @@ def read_trial(connection: Connection, study: StudyRow, number: int) -> TrialVie
     """
     rows = study_trials(connection, study.id, numbers=[number])
     if not rows:
-        greatest = connection.scalar(
-            select(func.max(trial_table.c.number)).where(
-                trial_table.c.study_id == study.id, trial_table.c.kind == SEARCH
-            )
-        )
+        greatest = latest_number(connection, study.id)
         present = "it has none yet" if greatest is None else f"its trials are 0 to {greatest}"
         raise NotFoundError(f"no trial {number} in {study.title}; {present}")
     curve = trial_curve(connection, rows[0].id)

@@ -119,6 +119,15 @@ def study_trials(
     return _trial_rows(connection, query.order_by(trials.c.number))
 
 
+def latest_number(connection: Connection, study_id: int) -> int | None:
+    """The number of the trial that was proposed last; None if there is none."""
+    query = select(func.max(trials.c.number)).where(
+        trials.c.study_id == study_id, trials.c.kind == SEARCH
+    )
+    number: int | None = connection.scalar(query)
+    return number
+
+
 def count_trials(connection: Connection, study_id: int) -> dict[str, int]:
     """How many trials there are of each state and, of the finished, of each end reason."""
     counts = dict.fromkeys([*TrialState, *EndReason], 0)
