@@ -11,7 +11,7 @@ tasks, and every preset is replayed over the recorded curves::
   is that of a few chaotic curves, which no rule foresees; the median is what a trial loses.
 * *recall* and *precision* of the verdict ``overfitting``, and of ``diverged``, against labels that
   look at the whole curve: the last tenth of the validation losses lies more than 10 % above the
-  lowest 5-epoch mean (and 0.5 % of L0) while the training loss fell further; respectively, a loss was
+  lowest 5-epoch mean (and 0.5 % of L0) while the training loss fell further; or a loss was
   not finite or ended above 10 L0.
 
 The peers in the same table are plain patience rules (no smoothing, no least improvement).

@@ -39,8 +39,8 @@ def scripted(maker, monkeypatch):
     given = {}
 
     def script(study, trainings, *, state=StudyState.FINISHED, signal_number=None, closed=None):
-        def run_study(database, row, *, n_workers, stop):
-            given.update(n_workers=n_workers, study=row.title)
+        def run_study(database, row, *, n_workers, stop, mirrored):
+            given.update(n_workers=n_workers, mirrored=mirrored, study=row.title)
             try:
                 yield StudyStarted(summary_of(maker, study), n_workers or 1, leads=True)
                 for losses, end, *rest in trainings:
@@ -84,7 +84,7 @@ def test_without_a_terminal_every_finished_trial_is_a_line(call, maker, scripted
     given = scripted(study, TWO)
     ended = call("study", "resume", "digits", "--workers", "3")
     assert ended.code == 0
-    assert given == {"n_workers": 3, "study": "digits #1", "closed": True}
+    assert given == {"n_workers": 3, "mirrored": True, "study": "digits #1", "closed": True}
     times, lines = zip(*(line.split(" ", 1) for line in ended.err.splitlines()), strict=True)
     assert all(time.endswith("Z") and len(time) == 20 for time in times)
     assert lines == (

@@ -31,12 +31,14 @@ def pack(state: dict[str, Any]) -> bytes:
     """The bytes of ``state``.
 
     Raises:
-        TypeError: If a leaf is neither an array nor a JSON value.
+        TypeError: If a leaf is neither an array of numbers nor a JSON value.
     """
     arrays: dict[str, Any] = {}
 
     def without_arrays(node: Any) -> Any:
         if isinstance(node, np.ndarray):
+            if node.dtype.hasobject:
+                raise TypeError("an array of Python objects would have to be pickled")
             name = f"array{len(arrays)}"
             arrays[name] = node
             return {"$array": name}

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, select, update
 
 from tunelab.errors import TunelabError
-from tunelab.storage.checkpoints import read_checkpoint
+from tunelab.storage.checkpoints import DamagedCheckpointError, delete_state, read_checkpoint
 from tunelab.storage.clock import database_now
 from tunelab.storage.leases import GRACE_SECONDS
 from tunelab.storage.owners import Owner
@@ -104,8 +104,18 @@ def _claim(connection: Connection, row: RowMapping, owner: Owner) -> Claim:
         seed=row["seed"],
         limits=RungLimits.from_json(row["rung_limits"]),
         # Only a trial that was claimed before can have a checkpoint.
-        checkpoint=read_checkpoint(connection, row["id"], "state") if row["attempts"] else None,
+        checkpoint=_checkpoint(connection, row["id"]) if row["attempts"] else None,
     )
+
+
+def _checkpoint(connection: Connection, trial_id: int) -> tuple[int, dict[str, Any]] | None:
+    try:
+        return read_checkpoint(connection, trial_id, "state")
+    except DamagedCheckpointError:
+        # The trial can start from nothing. An error would end every worker that claims it, and
+        # undo the result that is written together with the claim.
+        delete_state(connection, trial_id)
+        return None
 
 
 def any_waiting(connection: Connection, study_id: int) -> bool:
@@ -154,7 +164,7 @@ def requeue_lost(connection: Connection, study_id: int) -> Sequence[int]:
             "lost_leases": lost,
         }
         if lost >= MAX_LOST_LEASES:
-            cause = f"{lost} workers in a row died or fell silent while they trained this trial"
+            cause = f"{lost} workers died or fell silent while they trained this trial"
             values |= {
                 "state": TrialState.FINISHED,
                 "end_reason": EndReason.FAILED,
@@ -162,6 +172,7 @@ def requeue_lost(connection: Connection, study_id: int) -> Sequence[int]:
                 "error": cause,
                 "ended_at": time.time(),
             }
+            delete_state(connection, row.id)
         connection.execute(update(trials).where(trials.c.id == row.id).values(**values))
     return taken
 

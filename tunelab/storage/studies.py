@@ -10,8 +10,11 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, Select, delete, func, insert, select, update
 
 from tunelab.errors import NotFoundError, nearest
+from tunelab.storage.checkpoints import delete_state
 from tunelab.storage.states import TIME_OVER, EndReason, StudyState, TrialState
 from tunelab.storage.tables import studies, trials
+
+_LONGEST_GENERATION = 9  # digits; SQLite and PostgreSQL refuse greater integers in their own ways
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ def get_study(connection: Connection, name: str) -> StudyRow:
     """
     bare, _, suffix = name.replace(" ", "").partition("#")
     row = None
-    if not suffix or suffix.isdecimal():
+    if not suffix or (suffix.isdecimal() and len(suffix) <= _LONGEST_GENERATION):
         row = find_study(connection, bare, int(suffix) if suffix else None)
     if row is not None:
         return row
@@ -129,7 +132,7 @@ def delete_study(connection: Connection, study_id: int) -> None:
 
 
 def mark_started(connection: Connection, study_id: int) -> None:
-    """Note that the study runs (again). In a write transaction."""
+    """Note that the study runs (again), and take back orders to end. In a write transaction."""
     connection.execute(
         update(studies)
         .where(studies.c.id == study_id)
@@ -140,6 +143,13 @@ def mark_started(connection: Connection, study_id: int) -> None:
             ended_at=None,
             started_at=func.coalesce(studies.c.started_at, time.time()),
         )
+    )
+    # Trials that were given back after the study's time had ended: it may have got more.
+    connection.execute(
+        update(trials)
+        .where(trials.c.study_id == study_id, trials.c.stop_requested)
+        .where(trials.c.state != TrialState.FINISHED)
+        .values(stop_requested=False)
     )
 
 
@@ -171,6 +181,8 @@ def end_trials(connection: Connection, study_id: int) -> None:
     """
     waiting = (trials.c.study_id == study_id) & (trials.c.state == TrialState.WAITING)
     connection.execute(delete(trials).where(waiting, trials.c.attempts == 0))
+    for trial_id in connection.scalars(select(trials.c.id).where(waiting)).all():
+        delete_state(connection, trial_id)
     connection.execute(
         update(trials)
         .where(waiting)

@@ -111,25 +111,23 @@ class Coordinator:
             if progress is not Progress.RUNNING:
                 return progress
         self._collect()
+        if self._n_workers > 1:
+            self._tell(list(self._ended))
         new = [] if self._time_is_over else self._propose()
         if new:
             with self._database.write() as connection:
+                if not renew_lease(connection, self._lease):
+                    return Progress.SUPERSEDED
                 insert_trials(connection, self._study_id, new)
         elif not self._open:
-            self._finish()
-            return Progress.FINISHED
+            end_reason = TIME_OVER if self._time_is_over else "all trials have ended"
+            ended = self._end(StudyState.FINISHED, end_reason)
+            return Progress.FINISHED if ended else Progress.SUPERSEDED
         return Progress.RUNNING
 
     def suspend(self) -> None:
-        """Note that the study was stopped before its end."""
-        with self._database.write() as connection:
-            mark_ended(
-                connection,
-                self._study_id,
-                StudyState.STOPPED,
-                end_reason="stopped",
-                running_seconds=self.running_seconds,
-            )
+        """Note that the study was stopped before its end, unless another runs it by now."""
+        self._end(StudyState.STOPPED, "stopped")
 
     def _restore(self) -> None:
         """Rebuild from the tables what the coordinator before this one knew."""
@@ -154,6 +152,8 @@ class Coordinator:
             lost = has_lost(connection, self._study_id)
         if study.stop_requested:
             return Progress.STOP_REQUESTED
+        # Another ``study start`` may have changed the budget.
+        self._n_total, self._timeout = study.n_trials, study.timeout_seconds
         due = now - self._renewed > BEAT_SECONDS
         over = self._timeout is not None and self.running_seconds >= self._timeout
         ends = over and not self._time_is_over
@@ -200,7 +200,8 @@ class Coordinator:
         new: list[NewTrial] = []
         while self._next < self._n_total and self._may_propose():
             number = self._next
-            self._tell(range(number - 1) if self._n_workers == 1 else list(self._ended))
+            if self._n_workers == 1:
+                self._tell(range(number - 1))
             proposal = self._optuna.propose()
             new.append(
                 NewTrial(
@@ -232,12 +233,16 @@ class Coordinator:
                 values = {int(rung): value for rung, value in (row.rung_values or {}).items()}
                 self._completed.append(CompletedTrial(row.value, values))
 
-    def _finish(self) -> None:
+    def _end(self, state: StudyState, end_reason: str) -> bool:
+        """Note how the study ended; false if another coordinator holds its lease by now."""
         with self._database.write() as connection:
+            if not renew_lease(connection, self._lease):
+                return False
             mark_ended(
                 connection,
                 self._study_id,
-                StudyState.FINISHED,
-                end_reason=TIME_OVER if self._time_is_over else "all trials have ended",
+                state,
+                end_reason=end_reason,
                 running_seconds=self.running_seconds,
             )
+        return True

@@ -5,6 +5,7 @@ Everything that leans on Optuna's private ids stands in this module; a contract 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -108,16 +109,18 @@ class OptunaStudy:
 
         Complete trials carry their value. Pruned and diverged ones are told as pruned, with the
         best finite value that they reached at the epoch where they ended; the sampler ranks them
-        behind every complete trial, and by how far they came. It never sees a failed trial.
+        behind every complete trial, and by how far they came. It never sees a failed trial, and
+        no number that is not finite: to Optuna, minus infinity would be the best of all.
         """
+        value = row.value if row.value is not None and math.isfinite(row.value) else None
         if row.end_reason is EndReason.FAILED or row.end_reason is None:
             self._study.tell(row.number, state=TrialState.FAIL)
-        elif row.end_reason.is_complete and row.value is not None:
-            self._study.tell(row.number, row.value)
+        elif row.end_reason.is_complete and value is not None:
+            self._study.tell(row.number, value)
         else:
-            if row.value is not None:
+            if value is not None:
                 trial = Trial(self._study, self._frozen(row.number)._trial_id)
-                trial.report(row.value, row.n_epochs)
+                trial.report(value, row.n_epochs)
             self._study.tell(row.number, state=TrialState.PRUNED)
 
     @property

@@ -6,6 +6,7 @@ dimension                              Optuna's parameters
 a fixed value                          none
 a choice                               a categorical
 a linear or log range                  a float or an int
+a float range with a step              ``NAME/step``, an int: the number of steps above ``low``
 ``reverse_log`` on [low, high]         ``1-NAME``, a log float on [1 - high, 1 - low]
 an optional range                      ``NAME?``, ``on`` or ``off``; the range's own where ``on``
 =====================================  ========================================================
@@ -13,7 +14,9 @@ an optional range                      ``NAME?``, ``on`` or ``off``; the range's
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 from optuna.trial import FixedTrial, Trial
@@ -48,7 +51,20 @@ def _in_range(trial: Trial | FixedTrial, name: str, dimension: FloatRange | IntR
         distance = trial.suggest_float(f"1-{name}", 1 - high, 1 - low, log=True)
         # 1 - (1 - x) is not exactly x: the range's own ends are kept.
         return min(max(1 - distance, low), high)
-    return trial.suggest_float(name, low, high, step=dimension.step, log=log)
+    if dimension.step is not None:
+        # Optuna's own steps would lose the end of a range that they reach only up to rounding.
+        steps = trial.suggest_int(f"{name}/step", 0, _n_steps(dimension.step, low, high))
+        return _stepped(dimension.step, low, high, steps)
+    return trial.suggest_float(name, low, high, log=log)
+
+
+def _n_steps(step: float, low: float, high: float) -> int:
+    return math.floor((high - low) / step + 1e-9)
+
+
+def _stepped(step: float, low: float, high: float, steps: int) -> float:
+    """``low + steps * step``, counted in decimal digits: three steps of 0.1 are 0.3."""
+    return min(float(Decimal(str(low)) + steps * Decimal(str(step))), high)
 
 
 def preset_trial(space: Space, choose: Suggester) -> tuple[Hyperparameters, FixedTrial]:
@@ -86,6 +102,8 @@ def _encoded(name: str, dimension: Dimension, value: Value) -> dict[str, Any]:
             return params
     if dimension.scale == "reverse_log":
         params[f"1-{name}"] = 1 - float(value)
+    elif isinstance(dimension, FloatRange) and dimension.step is not None:
+        params[f"{name}/step"] = round((float(value) - dimension.low) / dimension.step)
     else:
         params[name] = value
     return params

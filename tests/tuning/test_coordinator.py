@@ -1,0 +1,328 @@
+"""The coordinator, with the real tables and a worker that plays a script."""
+
+from __future__ import annotations
+
+import random
+import statistics
+
+import pytest
+from sqlalchemy import select, update
+
+from tests.tuning.conftest import HERE, LEASE, curve, same_configuration, verdict
+from tunelab.spec.default_space import default_configuration
+from tunelab.storage.leases import acquire_lease
+from tunelab.storage.recorder import Outcome, Recorder
+from tunelab.storage.states import TIME_OVER, EndReason, StudyState, TrialState
+from tunelab.storage.studies import mark_started, update_study
+from tunelab.storage.tables import leases, trials
+from tunelab.training.records import EpochRecord
+from tunelab.tuning.coordinator import MAX_AHEAD, Progress
+
+
+def states(study):
+    return [trial.state for trial in study.trials]
+
+
+def numbers(study):
+    return [trial.number for trial in study.trials]
+
+
+@pytest.mark.parametrize("n_workers", [1, 3])
+@pytest.mark.parametrize("metric", ["validation_loss", "accuracy"])
+def test_a_study_runs_to_its_total(searched, n_workers, metric):
+    study = searched(25, metric=metric)
+    study.run(study.coordinator(n_workers), *(study.worker() for _ in range(n_workers)))
+    assert numbers(study) == list(range(25))
+    assert set(states(study)) == {TrialState.FINISHED}
+    row = study.row
+    assert (row.state, row.end_reason) == (StudyState.FINISHED, "all trials have ended")
+    assert row.running_seconds > 0
+    ends = {trial.end_reason for trial in study.trials}
+    assert {EndReason.COMPLETED, EndReason.EARLY_STOPPED, EndReason.DIVERGED} <= ends
+    assert EndReason.PRUNED in ends
+    default = default_configuration(study.spec.search_space).to_flat()
+    assert same_configuration(study.trials[0].hyperparameters, default)
+
+
+def test_a_single_worker_never_waits_and_no_trial_knows_more_than_it_may(searched):
+    study = searched(8)
+    coordinator, worker = study.coordinator(), study.worker()
+    coordinator.tick()
+    assert numbers(study) == [0, 1]
+    coordinator.tick()
+    assert numbers(study) == [0, 1]
+    worker.step()
+    coordinator.tick()
+    assert numbers(study) == [0, 1]
+    worker.step()  # ends trial 0 and has trial 1 at once
+    assert worker.claim.number == 1
+    coordinator.tick()
+    assert numbers(study) == [0, 1, 2]
+
+
+def test_several_workers_find_a_trial_waiting_each(searched):
+    study = searched(100)
+    coordinator = study.coordinator(4)
+    coordinator.tick()
+    assert numbers(study) == [0, 1, 2, 3, 4]
+    study.run(coordinator, *(study.worker() for _ in range(4)))
+    assert len(study.trials) == 100
+
+
+def test_short_trials_are_asked_for_ahead_but_within_bounds(searched):
+    study = searched(60)
+    coordinator = study.coordinator(2)
+    worker = study.worker()
+    assert coordinator.poll_seconds == pytest.approx(0.1)
+    outstanding = []
+    for _ in range(40):
+        coordinator.tick()
+        outstanding.append(sum(state is not TrialState.FINISHED for state in states(study)))
+        worker.step()
+        with study.database.write() as connection:
+            connection.execute(update(trials).values(started_at=trials.c.ended_at))
+    # One for each worker and one more; after 40 trials of no time at all, as many as may be.
+    assert outstanding[0] == 3
+    assert max(outstanding) == outstanding[-1] == 2 * MAX_AHEAD
+    assert coordinator.poll_seconds == pytest.approx(0.02)
+
+
+def test_a_finished_study_that_is_extended_goes_on(searched):
+    whole = searched(14)
+    whole.run(whole.coordinator(), whole.worker())
+    study = searched(6)
+    study.run(study.coordinator(), study.worker())
+    before = study.proposed()
+    assert study.coordinator().tick() is Progress.FINISHED
+    with study.database.write() as connection:
+        update_study(connection, study.id, n_trials=14)
+        mark_started(connection, study.id)
+    study.run(study.coordinator(), study.worker())
+    assert study.proposed()[:6] == before
+    assert study.row.state is StudyState.FINISHED
+    # Even the search is the one that a total of 14 from the start would have been.
+    assert study.proposed() == whole.proposed()
+
+
+def test_when_time_ends_unclaimed_trials_go_and_running_ones_are_asked_to_end(searched):
+    study = searched(50, timeout=30)
+    coordinator = study.coordinator(2)
+    coordinator.tick()
+    first, second = study.worker(), study.worker()
+    first.step()
+    second.step()
+    first.step()
+    study.clock.now += 29
+    assert coordinator.tick() is Progress.RUNNING
+    assert len(study.trials) == 4
+    study.clock.now += 2
+    assert coordinator.tick() is Progress.RUNNING
+    # Trial 0 has ended, 1 and 2 are being trained, 3 was never claimed.
+    assert numbers(study) == [0, 1, 2]
+    assert not study.worker().step()
+    for worker in (first, second):
+        recorder = Recorder(study.database, worker.claim, maximize=False)
+        recorder._flushed_at = -1e9
+        assert recorder.record(EpochRecord(1, 0.9, 0.9, 0.1, 1.0, 0.0), verdict(1, 0.9), None)
+        outcome = Outcome(EndReason.PRUNED, TIME_OVER, verdict(1, 0.9), 0.9)
+        assert recorder.finish(outcome, HERE) is None
+    assert coordinator.tick() is Progress.FINISHED
+    row = study.row
+    assert (row.state, row.end_reason) == (StudyState.FINISHED, TIME_OVER)
+    assert row.running_seconds == pytest.approx(31)
+    assert [trial.end_reason for trial in study.trials[1:]] == [EndReason.PRUNED] * 2
+    # Given more time, it goes on from where it was.
+    with study.database.write() as connection:
+        update_study(connection, study.id, timeout_seconds=1000.0, n_trials=12)
+        mark_started(connection, study.id)
+    study.run(study.coordinator(2), study.worker(), study.worker())
+    assert numbers(study) == list(range(12))
+    assert study.row.running_seconds > 31
+
+
+def test_time_is_summed_over_restarts(searched):
+    study = searched(50, timeout=30)
+    for _ in range(2):
+        coordinator = study.coordinator(1)
+        coordinator.tick()
+        study.clock.now += 14
+        coordinator.suspend()
+        assert (study.row.state, study.row.end_reason) == (StudyState.STOPPED, "stopped")
+        with study.database.write() as connection:
+            mark_started(connection, study.id)
+    assert study.row.running_seconds == pytest.approx(28)
+    coordinator = study.coordinator(1)
+    coordinator.tick()
+    assert len(study.trials) == 2
+    study.clock.now += 2.1
+    assert coordinator.tick() is Progress.FINISHED
+    assert study.trials == []
+
+
+def undisturbed(searched, n, sampler):
+    study = searched(n, sampler=sampler)
+    study.run(study.coordinator(), study.worker())
+    return study.proposed()
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_with_one_worker_a_study_repeats_whatever_the_timing_and_through_kills(searched, sampler):
+    n = 24
+    expected = undisturbed(searched, n, sampler)
+    assert any(limits["limits"] for *_, limits in expected)
+    for seed in range(4):
+        generator = random.Random(seed)
+        study = searched(n, sampler=sampler)
+        coordinator, worker = study.coordinator(), study.worker()
+        n_kills = 0
+        while True:
+            study.clock.now += generator.uniform(0, 1)
+            what = generator.random()
+            if what < 0.5:
+                if coordinator.tick() is Progress.FINISHED:
+                    break
+            elif what < 0.85:
+                worker.step()
+            elif what < 0.93:
+                n_kills += 1
+                coordinator = study.coordinator()
+            elif worker.claim is not None and worker.claim.attempt < 2:
+                n_kills += 1
+                study.kill(worker)
+        assert n_kills > 3
+        assert study.proposed() == expected
+        assert {trial.state for trial in study.trials} == {TrialState.FINISHED}
+
+
+def test_all_processes_may_die_and_a_restart_reaches_the_right_total(searched):
+    study = searched(20)
+    generator = random.Random(2)
+    for _ in range(4):
+        coordinator = study.coordinator(3)
+        workers = [study.worker() for _ in range(3)]
+        for _ in range(12):
+            study.clock.now += 0.1
+            coordinator.tick()
+            generator.choice(workers).step()
+        for worker in workers:
+            study.kill(worker)
+    study.run(study.coordinator(3), *(study.worker() for _ in range(3)))
+    assert numbers(study) == list(range(20))
+    assert {trial.state for trial in study.trials} == {TrialState.FINISHED}
+    assert max(trial.attempts for trial in study.trials) > 1
+
+
+def test_a_dead_workers_trial_is_given_out_again_within_a_second(searched):
+    study = searched(10)
+    coordinator, worker = study.coordinator(2), study.worker()
+    coordinator.tick()
+    worker.step()
+    study.kill(worker)
+    study.clock.now += 0.6
+    coordinator.tick()
+    assert states(study)[0] is TrialState.WAITING
+    worker.step()
+    assert (worker.claim.number, worker.claim.attempt) == (0, 2)
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_running_trials_get_the_limits_that_later_results_set(searched, restarted):
+    study = searched(6)
+    coordinator = study.coordinator(4)
+    slow, fast = study.worker(), study.worker()
+    coordinator.tick()
+    slow.step()
+    assert slow.claim.number == 0
+    assert study.limits()[0]["limits"] == {}
+    assert study.limits()[0]["rungs"] == [5, 10, 20]
+    # All others end; the last of them when nothing is left to propose.
+    while fast.step():
+        coordinator.tick()
+    study.clock.now += 1
+    if restarted:
+        coordinator = study.coordinator(4)
+    coordinator.tick()
+    study.clock.now += 1
+    assert coordinator.tick() is Progress.RUNNING
+    complete = [row for row in study.trials if row.end_reason and row.end_reason.is_complete]
+    assert len(complete) >= 3
+    limits = study.limits()[0]["limits"]
+    assert {n for _, n in limits.values()} == {len(complete)}
+    at_5 = [list(curve(dict(trial.hyperparameters)))[4] for trial in complete]
+    assert limits["5"][0] == pytest.approx(statistics.median(at_5))
+
+
+def test_with_one_worker_trials_keep_the_limits_that_they_were_proposed_with(searched):
+    study = searched(10)
+    coordinator, worker = study.coordinator(), study.worker()
+    given = {}
+    while coordinator.tick() is Progress.RUNNING:
+        study.clock.now += 1
+        worker.step()
+        given = {**study.limits(), **given}
+    assert study.limits() == given
+
+
+def test_a_request_to_stop_is_noticed(searched):
+    study = searched(10)
+    coordinator = study.coordinator()
+    assert coordinator.tick() is Progress.RUNNING
+    with study.database.write() as connection:
+        update_study(connection, study.id, stop_requested=True)
+    study.clock.now += 0.6
+    assert coordinator.tick() is Progress.STOP_REQUESTED
+
+
+def supersede(study):
+    """Another process takes the study's lease, as it may after a minute of silence."""
+    with study.database.write() as connection:
+        connection.execute(update(leases).values(expires_at=0.0))
+        assert acquire_lease(connection, LEASE, HERE) is not None
+
+
+def test_a_coordinator_whose_lease_was_taken_notices_within_a_beat(searched):
+    study = searched(10)
+    coordinator = study.coordinator()
+    coordinator.tick()
+    supersede(study)
+    study.clock.now += 10.1
+    assert coordinator.tick() is Progress.SUPERSEDED
+
+
+def test_a_coordinator_whose_lease_was_taken_proposes_nothing_any_more(searched):
+    """However soon after its last look at the lease."""
+    study = searched(10)
+    coordinator, worker = study.coordinator(), study.worker()
+    coordinator.tick()
+    worker.step()
+    worker.step()
+    supersede(study)
+    assert coordinator.tick() is Progress.SUPERSEDED
+    assert numbers(study) == [0, 1]
+
+
+@pytest.mark.parametrize("order", ["suspend", "tick"])
+def test_a_coordinator_whose_lease_was_taken_does_not_end_the_study(searched, order):
+    study = searched(2)
+    coordinator, worker = study.coordinator(), study.worker()
+    coordinator.tick()
+    while worker.step():
+        pass
+    supersede(study)
+    if order == "suspend":
+        coordinator.suspend()
+    else:
+        assert coordinator.tick() is Progress.SUPERSEDED
+    assert study.row.state is StudyState.RUNNING
+
+
+def test_the_lease_is_kept_alive(searched):
+    study = searched(10)
+    coordinator = study.coordinator()
+    for _ in range(3):
+        with study.database.write() as connection:
+            connection.execute(update(leases).values(expires_at=5.0))
+        study.clock.now += 10.1
+        coordinator.tick()
+        with study.database.read() as connection:
+            assert connection.scalar(select(leases.c.expires_at)) > 1e9
