@@ -10,6 +10,7 @@
     ├── NotFoundError           3   no such study, trial or file
     ├── DatabaseError           4   the study database cannot be reached or written
     ├── TrackingError           4   MLflow cannot be reached or written
+    ├── DiskError               4   a file beside them cannot be written
     └── NoCompletedTrialError   5   a study ended without one completed trial
 
 A message says what must hold, what was given and where; a hint says what to do next.
@@ -70,6 +71,12 @@ class DatabaseError(TunelabError):
 
 class TrackingError(TunelabError):
     """MLflow's tracking store cannot be reached or written."""
+
+    exit_code = 4
+
+
+class DiskError(TunelabError):
+    """A file cannot be written: the disk is full, or the place may not be written."""
 
     exit_code = 4
 

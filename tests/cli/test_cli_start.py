@@ -132,7 +132,10 @@ def test_a_finished_study_is_not_run_but_its_result_is_printed(call, maker, scri
     ended = call("study", "resume", "digits")
     assert (ended.code, given) == (0, {"caught_up": "digits #1"})
     assert "Z notice MLflow: 3 trials left to send\n" in ended.err
-    assert "digits #1 has finished before; --trials N extends it" in ended.err
+    assert (
+        "digits #1 has finished before; `tunelab study start FILE --trials N` extends it"
+        in ended.err
+    )
     assert ended.out.startswith("digits #1  finished\n")
     events = call("study", "resume", "digits", "--json").out.splitlines()
     assert [json.loads(event)["event"] for event in events] == ["notice", "study_finished"]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tunelab.datasets import load_training_data, open_prepared, prepare
-from tunelab.errors import DataError, TunelabError
+from tunelab.errors import DataError, DiskError
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +143,7 @@ def test_meta_holds_what_export_needs(prepared):
 
 def test_a_cache_that_cannot_be_written_says_so(describe, tmp_path):
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(TunelabError, match="prepared data cannot be written") as caught:
+    with pytest.raises(DiskError, match="prepared data cannot be written") as caught:
         prepare(describe("iris"), "classification", tmp_path / "file" / "cache")
-    assert caught.value.exit_code == 1
+    assert caught.value.exit_code == 4
     assert caught.value.hint is not None

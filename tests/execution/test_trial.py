@@ -154,7 +154,7 @@ def test_a_result_of_a_lost_lease_is_refused_and_changes_nothing(small_study):
     with small.database.write() as connection:
         late = claim_next(connection, small.study.id, owner)
         connection.execute(trials.update().values(expires_at=0.0))
-        assert requeue_lost(connection, small.study.id) == [0]
+        assert requeue_lost(connection, small.study.id, blamed=True) == [0]
         second = claim_next(connection, small.study.id, owner)
     recorder = Recorder(small.database, late, maximize=False)
     outcome = run_trial(small.task(ScriptedBackend(FALLING[:5])), late, recorder, never)

@@ -221,10 +221,19 @@ def test_a_study_from_its_start_to_its_deletion(unmirrored):
     unmirrored.tunelab("study", "start", "small.yaml", code=2)
     assert unmirrored.sql("SELECT * FROM studies") == before
 
-    # A greater budget is not.
+    # A greater budget is not, and it stays when the study is started without the option.
     unmirrored.write_study(30)
-    unmirrored.tunelab("study", "start", "small.yaml", "--trials", "31")
+    process = unmirrored.start("--trials", "31", "--workers", "1")
+    unmirrored.wait_for("SELECT n_trials = 31 AND state = 'running' FROM studies")
+    os.kill(process.pid, signal.SIGTERM)
+    process.communicate(timeout=60)
+    unmirrored.tunelab("study", "start", "small.yaml")
     unmirrored.check_whole(31)
+
+    # A number that has changed in the file counts.
+    unmirrored.write_study(32)
+    unmirrored.tunelab("study", "start", "small.yaml")
+    unmirrored.check_whole(32)
 
     unmirrored.tunelab("study", "delete", "small", "--yes")
     for table in ("studies", "trials", "epochs", "checkpoints"):

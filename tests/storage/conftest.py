@@ -95,7 +95,7 @@ class Bench:
 
     def requeue(self) -> Sequence[int]:
         with self.database.write() as connection:
-            return requeue_lost(connection, self.study.id)
+            return requeue_lost(connection, self.study.id, blamed=True)
 
     def lose(self, claim: Claim) -> None:
         """Let the claim's owner die, and its trial be taken back."""

@@ -147,7 +147,7 @@ def test_a_silent_worker_loses_its_trial_when_the_lease_expires(bench):
     with bench.database.write() as connection:
         assert beat(connection, beating)
         assert has_lost(connection, bench.study.id)
-        assert requeue_lost(connection, bench.study.id) == [0]
+        assert requeue_lost(connection, bench.study.id, blamed=True) == [0]
         assert not beat(connection, silent)
 
 

@@ -83,11 +83,42 @@ def test_a_file_that_is_no_database_is_left_as_it_is(tmp_path):
 
 def test_a_database_that_may_only_be_read_is_read_and_says_so_when_written(bench):
     bench.database.close()
-    only_read = Database(f"sqlite:///file:{bench.database.path}?mode=ro&uri=true")
+    only_read = Database(bench.database.url.render_as_string())
+
+    @event.listens_for(only_read.engine, "connect")
+    def forbid(connection, _record):
+        connection.execute("PRAGMA query_only=ON")
+
     assert names(only_read) == ["digits"]
     with pytest.raises(DatabaseError, match="it is read-only"):
         create(only_read, "other")
     only_read.close()
+
+
+def test_a_database_that_is_deleted_or_replaced_while_in_use_ends_the_writer(bench):
+    with bench.database.write() as connection:
+        create_study(connection, name="before", **STUDY)
+    for name in ("tunelab.db", "tunelab.db-wal", "tunelab.db-shm"):
+        bench.database.path.with_name(name).unlink(missing_ok=True)
+    with pytest.raises(DatabaseError, match="was deleted or replaced while it was in use"):
+        create(bench.database, "lost")
+    assert not bench.database.path.exists()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite:///file:x?mode=memory&uri=true",
+        "sqlite:///x.db?timeout=abc",
+        "sqlite://user:s3cret@host/x.db",
+        "sqlite+aiosqlite:///x.db",
+        "sqlite+pysqlcipher:///x.db",
+    ],
+)
+def test_an_sqlite_url_with_more_than_a_path_is_refused_without_its_password(url, tmp_path):
+    with pytest.raises(UsageError) as caught:
+        Database(url)
+    assert "s3cret" not in str(caught.value)
 
 
 def test_a_full_disk_is_named_and_loses_nothing_that_was_stored(bench):

@@ -124,6 +124,8 @@ class Board:
     @property
     def trials_per_minute(self) -> float | None:
         """Since this start; None before a trial has ended."""
+        if self.n_finished >= self.n_total:
+            return None  # the search is over, and what follows is not its pace
         elapsed = self._clock() - self._started
         return 60 * self._n_seen / elapsed if self._n_seen and elapsed > 0 else None
 
@@ -136,6 +138,8 @@ class Board:
     @property
     def eta_seconds(self) -> float | None:
         """Estimated seconds to the end: of the trials, or of the study's time."""
+        if self.n_finished >= self.n_total:
+            return None
         estimates = []
         if self.trials_per_minute:
             left = max(self.n_total - self.n_finished, 0)

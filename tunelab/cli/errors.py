@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import sys
@@ -94,6 +95,14 @@ def _from_environment(error: Any) -> bool:
     return source is not None and source.name == "ENVIRONMENT"
 
 
+def _system(error: OSError) -> Report:
+    """What the operating system refuses: a full disk, a folder that is gone."""
+    cause = error.strerror or str(error)
+    place = f"{error.filename}: " if error.filename else ""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+    return Report(4 if full else 1, (Trouble(f"{place}{cause[:1].lower()}{cause[1:]}"),))
+
+
 def _interrupted(_error: BaseException) -> Report:
     return Report(INTERRUPTED, ())
 
@@ -111,6 +120,7 @@ TABLE: tuple[tuple[type[BaseException], Callable[[Any], Report]], ...] = (
     (UsageMistake, _usage),
     (KeyboardInterrupt, _interrupted),
     (typer.Abort, _interrupted),  # Ctrl-C or Ctrl-D at a question
+    (OSError, _system),
     (Exception, _unexpected),
 )
 

@@ -25,7 +25,9 @@ def short(flat: Mapping[str, Any]) -> str:
         words.append(f"{flat['layers']}x{flat['units']}")
     for name, letter, digits in (("dropout_rate", "d", 2), ("momentum", "m", 3)):
         if flat.get(name):
-            words.append(letter + f"{flat[name]:.{digits}g}".removeprefix("0"))
+            short = f"{flat[name]:.{digits}g}"
+            short = exponent(flat[name]) if "e" in short else short.removeprefix("0")
+            words.append(letter + short)
     if flat.get("l2"):
         words.append(f"l2:{exponent(flat['l2'])}")
     if "batch_size" in flat:

@@ -27,6 +27,14 @@ def n_trials(text: str) -> int:
     return _whole_number(text, 1_000_000)
 
 
+def trial_number(text: str) -> int:
+    """The number of a trial, as `study trial` takes it."""
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"must be a whole number from 0, got {text[:60]!r}") from None
+
+
 def n_workers(text: str) -> int:
     """A number of worker processes, as `--workers` takes it."""
     return _whole_number(text, 1024)
@@ -59,7 +67,13 @@ StudyName = Annotated[
     ),
 ]
 TrialNumber = Annotated[
-    int, typer.Argument(metavar="NUMBER", help="The trial's number, from 0.", show_default=False)
+    int,
+    typer.Argument(
+        metavar="NUMBER",
+        parser=trial_number,
+        help="The trial's number, from 0.",
+        show_default=False,
+    ),
 ]
 NTrials = Annotated[
     int | None,

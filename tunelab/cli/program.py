@@ -8,6 +8,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from tunelab.cli.errors import report_of, show
@@ -16,6 +17,10 @@ from tunelab.cli.errors import report_of, show
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run ``tunelab`` with these arguments (those of the process) and exit."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    # A stream that was closed before the start is None: then nobody reads what goes there.
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without UTF-8 shows "?"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from contextlib import closing
 
 from tunelab.cli.console import put_json, tell
@@ -52,7 +53,8 @@ def run(
             _follow(database, study, catch_up(database, study, stop), stop, as_json=as_json)
         result = _read(database, study)
         if not has_more:
-            hint = "--trials N extends it, --new starts the next generation"
+            start = "`tunelab study start FILE"
+            hint = f"{start} --trials N` extends it, {start} --new` starts the next generation"
             tell(f"{study.title} has finished before; {hint}")
             if as_json:
                 put_json(StudyFinished(result.summary).to_json(), line=True)
@@ -102,6 +104,7 @@ def _exit_code(database: Database, result: Result, stop: StopRequest, go_on: str
         return 0
     if summary.study.state is StudyState.STOPPED:
         tell(f"stopped: {progress}; `{go_on}` goes on")
-    else:
-        tell(f"left: {progress}; the study goes on in another process")
+        # Stopped from elsewhere: it did not finish, and is saved, as after Ctrl-C.
+        return 128 + (stop.signal or signal.SIGINT)
+    tell(f"left: {progress}; the study goes on in another process")
     return 0 if stop.signal is None else 128 + stop.signal

@@ -26,6 +26,7 @@ from tunelab.storage.studies import StudyRow
 from tunelab.storage.trials import EpochRow, TrialRow, latest_number, study_trials, trial_curve
 
 _CURVE_WIDTH = 40
+_GREATEST = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ def read_trial(connection: Connection, study: StudyRow, number: int) -> TrialVie
     Raises:
         NotFoundError: If the study has no trial of that number.
     """
-    rows = study_trials(connection, study.id, numbers=[number])
+    possible = 0 <= number <= _GREATEST  # beyond it no database column can hold it
+    rows = study_trials(connection, study.id, numbers=[number]) if possible else []
     if not rows:
         greatest = latest_number(connection, study.id)
         present = "it has none yet" if greatest is None else f"its trials are 0 to {greatest}"

@@ -27,7 +27,7 @@ from tunelab.datasets.preprocess import fit_scaling
 from tunelab.datasets.sources import RawData, Targets, read_source, source_fingerprint
 from tunelab.datasets.split import Split, split_rows
 from tunelab.datasets.store import publish, remove_stale
-from tunelab.errors import DataError, TunelabError
+from tunelab.errors import DataError, DiskError
 
 if TYPE_CHECKING:  # a worker imports this package and needs no study file
     from tunelab.spec.study import DataSpec
@@ -46,7 +46,7 @@ def prepare(data: DataSpec, task: str, cache: Path) -> PreparedData:
 
     Raises:
         DataError: If the data do not exist, do not fit the task or cannot be split as asked.
-        TunelabError: If the cache cannot be written.
+        DiskError: If the cache cannot be written.
     """
     description = {
         "format": FORMAT_VERSION,
@@ -65,7 +65,7 @@ def prepare(data: DataSpec, task: str, cache: Path) -> PreparedData:
     try:
         publish(cache / key, files, is_whole=lambda: _whole(cache / key) is not None)
     except OSError as error:
-        raise TunelabError(
+        raise DiskError(
             f"{cache}: prepared data cannot be written: {error}",
             hint="check that the folder may be written to and that the disk is not full",
         ) from error

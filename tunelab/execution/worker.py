@@ -8,6 +8,7 @@ no worker outlives the process that started it.
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import threading
@@ -160,7 +161,9 @@ def main() -> None:
 
 
 def _await_order(leave: threading.Event) -> None:
-    sys.stdin.buffer.read()
+    # Not through sys.stdin: its lock would still be held when the interpreter shuts down.
+    while os.read(0, 1024):
+        pass
     leave.set()
 
 

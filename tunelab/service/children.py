@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 from tunelab.errors import TunelabError
 from tunelab.service.events import EpochFinished, Event, TrialFinished
@@ -58,9 +59,8 @@ class Child:
     ) -> None:
         self.log = log
         self.started = time.monotonic()
-        log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         url = database.url.render_as_string(hide_password=False)
-        with log.open("wb") as output, _interrupts_blocked():
+        with _opened(log) as output, _interrupts_blocked():
             self.process = subprocess.Popen(
                 [sys.executable, "-m", module, *arguments],
                 stdin=subprocess.PIPE,
@@ -72,9 +72,12 @@ class Child:
 
     def new_lines(self) -> list[str]:
         """The whole lines that the child has written since the last call."""
-        with self.log.open("rb") as log:
-            log.seek(self._read)
-            whole, _, _ = log.read().rpartition(b"\n")
+        try:
+            with self.log.open("rb") as log:
+                log.seek(self._read)
+                whole, _, _ = log.read().rpartition(b"\n")
+        except OSError:
+            return []  # a log that was deleted decides nothing
         self._read += len(whole) + 1 if whole else 0
         return whole.decode(errors="replace").splitlines()
 
@@ -95,6 +98,15 @@ class Child:
         """End the child at once."""
         self.process.kill()
         self.process.wait()
+
+
+def _opened(log: Path) -> IO[bytes]:
+    """The log file, or a place without bottom where none can be written."""
+    try:
+        log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return log.open("wb")
+    except OSError:
+        return Path(os.devnull).open("wb")
 
 
 @contextlib.contextmanager
@@ -142,8 +154,8 @@ class Workers:
             code = child.process.poll()
             if code is None:
                 continue
-            said = child.new_lines()
-            cause = said[-1] if said else f"exit code {code}"
+            said = [line for line in child.new_lines() if line.startswith("error: ")]
+            cause = said[-1].removeprefix("error: ") if said else f"exit code {code}"
             short = time.monotonic() - child.started < _SHORT_LIFE_SECONDS
             self._short_lives = self._short_lives + 1 if short else 0
             if self._short_lives >= _MAX_SHORT_LIVES:

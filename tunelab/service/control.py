@@ -42,7 +42,7 @@ def stop_study(database: Database, name: str) -> StudyRow:
             raise UsageError(f"{study.title} does not run: it is {study.state}")
         if lease_holder(connection, coordinator_lease(study.id)) is None:
             # Its processes died; there is nobody to ask.
-            requeue_lost(connection, study.id)
+            requeue_lost(connection, study.id, blamed=False)
             mark_ended(
                 connection,
                 study.id,

@@ -1,14 +1,15 @@
 """From a study file to a study that can run: prepare the data, create the study or find it again.
 
-``study start`` on a name that exists goes on with it. Its budget may change; whatever would change
-its meaning is refused with the differences, and ``--new`` starts another generation.
+``study start`` on a name that exists goes on with it. Its budget may change: by an option, or by
+the study file where its own number has changed; a budget that an option set once stays otherwise.
+Whatever would change its meaning is refused with the differences, and ``--new`` starts another
+generation.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
 
 from tunelab.datasets import PreparedData, load_training_data, prepare
 from tunelab.errors import NoCompletedTrialError, StudyConflictError
@@ -44,8 +45,8 @@ def launch(
     Args:
         database_url: Of the study database, which is created if it is missing.
         document: The study file.
-        n_trials: Goes before the file's ``search.trials``.
-        timeout_seconds: Goes before the file's ``search.timeout``.
+        n_trials: Total number of trials; goes before the file's ``search.trials``.
+        timeout_seconds: Total running time; goes before the file's ``search.timeout``.
         new: Start another generation even if the latest could go on.
 
     Returns:
@@ -57,11 +58,12 @@ def launch(
         StudyConflictError: If the study exists with another meaning.
         DatabaseError: If the database cannot be opened or written.
     """
-    spec = _with_budget(document.spec, n_trials, timeout_seconds)
+    spec = document.spec
     database = Database(database_url)
-    # The data come first: a study that cannot run leaves nothing in the database.
+    database.check_place()
+    # The data come before the schema: a study that cannot run leaves nothing in the database.
     prepared = prepare(spec.data, spec.task, database.home / "data")
-    resolved = _with_budget(document.resolve(prepared.n_train), n_trials, timeout_seconds)
+    resolved = document.resolve(prepared.n_train)
     baseline = baseline_loss(load_training_data(prepared))
     database = open_database(database_url)
     with database.write() as connection:
@@ -75,17 +77,21 @@ def launch(
                 data_digest=prepared.digest,
                 data_path=str(prepared.path),
                 baseline_loss=baseline,
-                n_trials=resolved.search.trials,
-                timeout_seconds=resolved.search.timeout_seconds,
+                n_trials=n_trials or spec.search.trials,
+                timeout_seconds=timeout_seconds or spec.search.timeout_seconds,
             )
             return database, study, True
         _refuse_changes(study, resolved, prepared)
+        now, then = spec.search, StudySpec.from_mapping(study.spec).search
+        trials_changed = now.trials != then.trials
+        timeout_changed = now.timeout_seconds != then.timeout_seconds
         update_study(
             connection,
             study.id,
             spec=resolved.to_mapping(),
-            n_trials=resolved.search.trials,
-            timeout_seconds=resolved.search.timeout_seconds,
+            n_trials=n_trials or (now.trials if trials_changed else study.n_trials),
+            timeout_seconds=timeout_seconds
+            or (now.timeout_seconds if timeout_changed else study.timeout_seconds),
             data_path=str(prepared.path),
         )
         study = study_by_id(connection, study.id)
@@ -107,6 +113,10 @@ def relaunch(database_url: str, name: str) -> tuple[Database, StudyRow, bool]:
     spec = StudySpec.from_mapping(study.spec)
     prepared = prepare(spec.data, spec.task, database.home / "data")
     _refuse_changes(study, spec, prepared)
+    with database.write() as connection:
+        # The folder may have moved with the project.
+        update_study(connection, study.id, data_path=str(prepared.path))
+        study = study_by_id(connection, study.id)
     return database, study, _has_more(study, n_finished)
 
 
@@ -131,17 +141,6 @@ def _has_more(study: StudyRow, n_finished: int) -> bool:
         return True
     timeout = study.timeout_seconds
     return n_finished < study.n_trials and (timeout is None or study.running_seconds < timeout)
-
-
-def _with_budget(spec: StudySpec, n_trials: int | None, timeout_seconds: float | None) -> StudySpec:
-    given: dict[str, Any] = {}
-    if n_trials is not None:
-        given["trials"] = n_trials
-    if timeout_seconds is not None:
-        given["timeout_seconds"] = timeout_seconds
-    if not given:
-        return spec
-    return spec.model_copy(update={"search": spec.search.model_copy(update=given)})
 
 
 def _spec_hash(spec: StudySpec) -> str:

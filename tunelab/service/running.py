@@ -177,7 +177,7 @@ def _run(
         workers.leave()
         if not ended:
             with database.write() as connection:
-                requeue_lost(connection, study_id)
+                requeue_lost(connection, study_id, blamed=False)
             if coordinator is not None:
                 coordinator.suspend()
         with database.write() as connection:

@@ -101,6 +101,13 @@ class StudySummary:
         }
 
 
+def effective_spec(study: StudyRow) -> StudySpec:
+    """The study's resolved file with the budget that is in force, which options may have set."""
+    spec = StudySpec.from_mapping(study.spec)
+    budget = {"trials": study.n_trials, "timeout_seconds": study.timeout_seconds}
+    return spec.model_copy(update={"search": spec.search.model_copy(update=budget)})
+
+
 def summarize(connection: Connection, study: StudyRow) -> StudySummary:
     """Read the summary of ``study``."""
     spec = StudySpec.from_mapping(study.spec)

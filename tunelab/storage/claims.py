@@ -141,11 +141,17 @@ def beat(connection: Connection, claim: Claim) -> bool:
     return result.rowcount == 1
 
 
-def requeue_lost(connection: Connection, study_id: int) -> Sequence[int]:
+def requeue_lost(connection: Connection, study_id: int, *, blamed: bool) -> Sequence[int]:
     """Take running trials back from workers that are dead or silent. In a write transaction.
 
-    A trial keeps its number, hyperparameters, epochs and checkpoint and waits again; one that has
-    lost :data:`MAX_LOST_LEASES` workers ends as failed.
+    A trial keeps its number, hyperparameters, epochs and checkpoint and waits again.
+
+    Args:
+        connection: A write transaction.
+        study_id: Key of the study.
+        blamed: Whether the trial may be the cause, because its worker alone died: then one that
+            has lost :data:`MAX_LOST_LEASES` workers ends as failed. False where the whole program
+            was killed or the machine went down.
 
     Returns:
         The numbers of the trials taken back.
@@ -155,7 +161,7 @@ def requeue_lost(connection: Connection, study_id: int) -> Sequence[int]:
         if not (row.expired or Owner.parse(row.owner).is_dead):
             continue
         taken.append(row.number)
-        lost = row.lost_leases + 1
+        lost = row.lost_leases + blamed
         values: dict[str, Any] = {
             "state": TrialState.WAITING,
             "owner": None,

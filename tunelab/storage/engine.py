@@ -24,6 +24,7 @@ from tunelab.errors import DatabaseError, UsageError
 
 DEFAULT_URL = "sqlite:///tunelab.db"
 BUSY_TIMEOUT_SECONDS = 60.0
+_FULL_BYTES = 10_000_000  # an I/O error with less than this left is a full disk
 
 
 class Database:
@@ -40,6 +41,7 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = _checked(url)
         self.engine = _engine(self.url)
+        self._identity: tuple[int, int] | None = None  # of the file, once it has been opened
         self._writer = self.engine.execution_options(tunelab_write=True)
 
     def __str__(self) -> str:
@@ -65,7 +67,42 @@ class Database:
     def write(self) -> Iterator[Connection]:
         """A transaction that is committed whole at the end, or rolled back on an exception."""
         with self._errors_named(), self._writer.begin() as connection:
+            self._check_identity()
             yield connection
+
+    def check_place(self) -> None:
+        """See that the database is there or can be made, before anything is written anywhere.
+
+        Raises:
+            DatabaseError: If its folder is missing, or something else stands in its place.
+        """
+        if self.path is None:
+            return
+        if not self.path.parent.is_dir():
+            raise DatabaseError(
+                f"cannot open {self.path}: the folder {self.path.parent} does not exist",
+                hint="create the folder, or set TUNELAB_DATABASE_URL",
+            )
+        if self.path.exists():
+            with self.read() as connection:
+                connection.exec_driver_sql("SELECT count(*) FROM sqlite_master")
+
+    def _check_identity(self) -> None:
+        """An open SQLite file can be deleted: what is written to it then is lost at the end."""
+        if self.path is None:
+            return
+        try:
+            status = self.path.stat()
+            identity = (status.st_dev, status.st_ino)
+        except OSError:
+            identity = (0, 0)
+        if self._identity is None:
+            self._identity = identity
+        if identity != self._identity:
+            raise DatabaseError(
+                f"{self.path} was deleted or replaced while it was in use",
+                hint="what was stored since it was opened went with it",
+            )
 
     def close(self) -> None:
         """Close all connections."""
@@ -83,8 +120,8 @@ def database_error(error: DBAPIError, database: Database) -> DatabaseError:
     """What a driver's error means to the person who runs the study."""
     text = str(error.orig)
     place = database.path or database
-    if "disk is full" in text or "disk I/O error" in text:
-        free = shutil.disk_usage(database.path.parent).free if database.path else 0
+    free = _free_bytes(database)
+    if "disk is full" in text or ("disk I/O error" in text and free < _FULL_BYTES):
         return DatabaseError(
             f"cannot write {place}: the disk is full ({free:,} bytes free)",
             hint="make room and run the same command again: nothing that was stored is lost",
@@ -106,6 +143,13 @@ def database_error(error: DBAPIError, database: Database) -> DatabaseError:
     return DatabaseError(f"{place}: {text}")
 
 
+def _free_bytes(database: Database) -> int:
+    try:
+        return shutil.disk_usage(database.path.parent).free if database.path else 0
+    except OSError:
+        return 0
+
+
 def _is_sqlite(url: URL) -> bool:
     return url.get_backend_name() == "sqlite"
 
@@ -120,6 +164,15 @@ def _checked(url: str) -> URL:
         raise UsageError(f"TUNELAB_DATABASE_URL is not a database URL; {example}") from None
     if not _is_sqlite(parsed):
         raise UsageError(f"{parsed.get_backend_name()} is not available in this version; {example}")
+    if parsed.drivername not in ("sqlite", "sqlite+pysqlite"):
+        raise UsageError(f"the driver {parsed.drivername} is not available; {example}")
+    if parsed.host or parsed.username or parsed.query:
+        raise UsageError(
+            f"an SQLite URL has three slashes, a path and nothing else; {example}",
+            hint="four slashes begin an absolute path: sqlite:////data/tunelab.db",
+        )
+    if "\0" in (parsed.database or ""):
+        raise UsageError(f"a path has no null characters; {example}")
     if parsed.database in (None, "", ":memory:"):
         raise UsageError(
             f"a study database must be a file, because several processes share it; {example}"
@@ -135,7 +188,10 @@ def _engine(url: URL) -> Engine:
         path = Path(url.database or "")
         if path.parent.is_dir() and not path.exists():
             # 0600 from the start: a study tells about data. O_CREAT leaves an existing file alone.
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            try:
+                os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            except OSError as error:
+                raise DatabaseError(f"cannot create {path}: {error.strerror}") from error
 
     @event.listens_for(engine, "connect")
     def configure(connection: sqlite3.Connection, _record: ConnectionPoolEntry) -> None:
@@ -159,7 +215,13 @@ def _use_wal(connection: sqlite3.Connection) -> None:
         try:
             if connection.execute("PRAGMA journal_mode").fetchone() == ("wal",):
                 return
-            connection.execute("PRAGMA journal_mode=WAL")
+            (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
+            if mode != "wal":
+                raise DatabaseError(
+                    "the study database cannot be shared by several processes here: its file "
+                    f"system knows no write-ahead log (journal mode {mode})",
+                    hint="put it on a local disk",
+                )
         except sqlite3.OperationalError as error:
             if "locked" not in str(error) or time.monotonic() > deadline:
                 raise

@@ -132,7 +132,8 @@ class Coordinator:
     def _restore(self) -> None:
         """Rebuild from the tables what the coordinator before this one knew."""
         with self._database.write() as connection:
-            requeue_lost(connection, self._study_id)
+            # Whatever ended the coordinator before this one may have ended its workers too.
+            requeue_lost(connection, self._study_id, blamed=False)
         with self._database.read() as connection:
             rows = study_trials(connection, self._study_id)
         for row in rows:
@@ -168,7 +169,7 @@ class Coordinator:
             self._renewed = now
             update_study(connection, self._study_id, running_seconds=self.running_seconds)
             if lost:
-                requeue_lost(connection, self._study_id)
+                requeue_lost(connection, self._study_id, blamed=True)
             if refreshed:
                 self._sent_limits = limits
                 set_rung_limits(connection, self._study_id, limits)

@@ -44,7 +44,9 @@ def main() -> None:
 
 
 def _await_order(orders: Orders) -> None:
-    sys.stdin.buffer.read()
+    # Not through sys.stdin: its lock would still be held when the interpreter shuts down.
+    while os.read(0, 1024):
+        pass
     orders.leave()
 
 

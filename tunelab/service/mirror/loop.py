@@ -195,8 +195,8 @@ class _Mirror:
         if self._failures == 1:
             _say(
                 f"warning: MLflow at {without_credentials(self._uri)} cannot be reached: "
-                f"{_cause(error, self._uri)}; training goes on, `tunelab tracking sync` is not "
-                "needed: it is caught up at the next start"
+                f"{_cause(error, self._uri)}; training goes on, "
+                "and what is missed is sent later"
             )
 
     def _report_rest(self) -> None:

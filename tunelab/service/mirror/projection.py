@@ -42,7 +42,7 @@ from tunelab.service.mirror.study_record import (
 )
 from tunelab.service.mirror.tracking import FoundRun, RunGoneError, Tracking
 from tunelab.service.mirror.trial_record import STATUS, TrialWriter
-from tunelab.spec.study import StudySpec
+from tunelab.service.summary import effective_spec
 from tunelab.spec.study_file import resolved_yaml
 from tunelab.storage.engine import Database
 from tunelab.storage.mirror_runs import (
@@ -121,7 +121,7 @@ class Projection:
         self._uri = without_credentials(tracking.uri)
         with database.read() as connection:
             study = study_by_id(connection, study_id)
-        self._spec = StudySpec.from_mapping(study.spec)
+        self._spec = effective_spec(study)
         self._writer = TrialWriter(self._spec, study.title.replace(" ", ""))
         self._maximize = self._spec.objective.direction == "maximize"
         self._identity = identity_tags(study)

@@ -38,6 +38,8 @@ def ensure_database(uri: str) -> None:
     path = sqlite_path(uri)
     if path is None:
         return
+    if path.exists() and not path.is_file():
+        raise TrackingError(f"{path} is not a file, and so no tracking database")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(path)
