@@ -260,11 +260,12 @@ def test_delete_asks_nobody_where_nobody_can_answer(call, digits, monkeypatch):
 
 def test_delete_with_yes_deletes_every_generation_or_the_one_named(call, maker, digits):
     maker.study(2)
-    assert call("study", "delete", "digits#2", "--yes").err == "deleted digits #2\n"
+    assert call("study", "delete", "digits#2", "--yes").err.startswith("deleted digits #2;")
     assert call("study", "show", "digits").out.startswith("digits #1")
     maker.study(2)
     ended = call("study", "delete", "digits", "--yes")
-    assert ended.err.splitlines() == ["deleted digits #1", "deleted digits #2"]
+    deleted = [line.partition(";")[0] for line in ended.err.splitlines()]
+    assert deleted == ["deleted digits #1", "deleted digits #2"]
     assert call("study", "show", "digits").code == 3
 
 

@@ -159,7 +159,7 @@ def test_a_server_that_is_away_costs_one_line_and_no_more_than_seconds(
     line = mirror.stderr.readline()
     assert line.startswith("warning: MLflow at http://***@127.0.0.1:")
     assert "cannot be reached" in line
-    assert line.endswith("it is caught up at the next start\n")
+    assert line.endswith("and what is missed is sent later\n")
     assert mirror.poll() is None
     time.sleep(1.5)  # it tries again, and does not say so again
     began = time.monotonic()

@@ -50,7 +50,7 @@ def delete_and_tell(database: Database, name: str, *, yes: bool) -> None:
             tell("nothing deleted")
             return
     for title in remove_study(database, name):
-        tell(f"deleted {title}")
+        tell(f"deleted {title}; what MLflow shows of it stays there")
 
 
 def _doomed(database: Database, name: str) -> str:

@@ -272,8 +272,12 @@ def _keep_garbage_collection_short() -> None:
 
 
 def _cause(error: Exception, uri: str) -> str:
-    text = " ".join(str(error).split()).replace(uri, without_credentials(uri))
-    text = text or type(error).__name__
+    # What lies at the bottom says it best: "Connection refused", not the pools and retries above.
+    root: BaseException = error
+    while root.__cause__ or root.__context__:
+        root = root.__cause__ or root.__context__ or root
+    text = " ".join((str(root) or str(error)).split()).replace(uri, without_credentials(uri))
+    text = text or type(root).__name__
     return text if len(text) <= _LONGEST_CAUSE else text[:_LONGEST_CAUSE] + " ..."
 
 
