@@ -23,7 +23,7 @@ from tunelab.storage.engine import Database
 from tunelab.storage.location import DATABASE_URL_VARIABLE
 
 LEAVE_SECONDS = 5.0  # for a worker to checkpoint and leave
-MIRROR_DELAY_SECONDS = 3.0
+MIRROR_DELAY_SECONDS = 0.5
 MIRROR_SECONDS = 120.0  # for the mirror's last pass, which bounds itself once MLflow is loaded
 MIRROR_STOP_SECONDS = 3.0  # for the same when somebody waits who has pressed Ctrl-C
 MIRROR_SILENT_SECONDS = 1.0  # before a person is told what the program waits for
