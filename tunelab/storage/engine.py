@@ -11,6 +11,7 @@ import os
 import shutil
 import sqlite3
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,6 +43,8 @@ class Database:
         self.url = _checked(url)
         self.engine = _engine(self.url)
         self._identity: tuple[int, int] | None = None  # of the file, once it has been opened
+        # Connections that are merely dropped are a warning since Python 3.13.
+        weakref.finalize(self, self.engine.dispose)
         self._writer = self.engine.execution_options(tunelab_write=True)
 
     def __str__(self) -> str:
