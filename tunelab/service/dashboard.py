@@ -34,7 +34,7 @@ _LAST_LINES = 15
 def runs_url(base: str, experiment_id: str) -> str:
     """The link to a study's runs.
 
-    The bare page of an experiment opens MLflow's view for language models; only this form opens
+    The bare page of an experiment opens MLflow's GenAI view; only this form opens
     the table of runs.
 
     >>> runs_url("http://localhost:5000/", "1")
