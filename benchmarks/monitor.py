@@ -1,14 +1,18 @@
 """What the overfitting monitor saves and what it costs, on curves recorded without it.
 
-Random configurations of the default space are trained to the end of their budget on six small
-tasks, and every preset is replayed over the recorded curves::
+A study is run on each of six small tasks, every trial to the end of its budget, and every preset
+is replayed over the recorded curves::
 
-    python benchmarks/monitor.py [--configurations 36] [--epochs 200] [--curves FILE.npz]
+    python benchmarks/monitor.py [--sampler grid] [--trials 36] [--epochs 200] [--curves FILE.npz]
+
+``grid``: 36 textbook configurations, three optimizers at usual rates x three schedules x two
+widths x dropout or not. ``tpe``: what a study of the default space meets. ``random``: the same
+space without learning, where a good part of the curves is chaotic (plain SGD at rates near 1) and
+the mean regrets are those of a few such curves.
 
 * *epochs*: share of the budget that is trained under the preset.
 * *regret*: how much lower the validation loss would have become without stopping, in percent of
-  the constant predictor's loss L0; over all trials, and over the best third of each task. The mean
-  is that of a few chaotic curves, which no rule foresees; the median is what a trial loses.
+  the constant predictor's loss L0; over all trials, and over the best third of each task.
 * *recall* and *precision* of the verdict ``overfitting``, and of ``diverged``, against labels that
   look at the whole curve: the last tenth of the validation losses lies more than 10 % above the
   lowest 5-epoch mean (and 0.5 % of L0) while the training loss fell further; or a loss was
@@ -20,6 +24,10 @@ The peers in the same table are plain patience rules (no smoothing, no least imp
 from __future__ import annotations
 
 import argparse
+import json
+import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,11 +37,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tunelab.datasets import load_training_data, prepare
+from tunelab.datasets import open_prepared
 from tunelab.execution.backends import NumpyBackend
-from tunelab.spec.space import Choice, Dimension, Fixed, Value
-from tunelab.spec.study import StudySpec
-from tunelab.training.losses import baseline_loss
+from tunelab.spec.hyperparameters import Hyperparameters
+from tunelab.spec.tables import GRID, SAMPLERS
+from tunelab.storage.location import DATABASE_URL_VARIABLE
+from tunelab.storage.schema import open_database
+from tunelab.storage.studies import get_study
+from tunelab.storage.trials import study_curves, study_trials
 from tunelab.training.monitor import PRESETS, Signal, replay
 
 TASKS = {
@@ -81,69 +92,84 @@ class Curve:
         return bool(risen > max(0.1 * means[at], 0.005 * self.baseline) and fell)
 
 
-def record(n_configurations: int, n_epochs: int, seed: int) -> list[Curve]:
-    """Train every configuration on every task, without stopping."""
-    backend = NumpyBackend()
-    curves = []
-    for task, (name, kind, noise) in TASKS.items():
-        source: dict[str, Any] = {"source": "sklearn", "name": name}
-        if noise:
-            source["label_noise"] = {"share": noise, "seed": 0}
-        mapping = {
-            "name": task,
-            "task": kind,
-            "data": source,
-            "search": {"max_epochs": n_epochs},
-        }
+def record(n_trials: int, n_epochs: int, sampler: str) -> list[Curve]:
+    """Run a study of every task without monitor and pruner, and read its curves."""
+    curves: list[Curve] = []
+    for task in TASKS:
         with tempfile.TemporaryDirectory() as folder:
-            spec = StudySpec.from_mapping(mapping)
-            prepared = prepare(spec.data, spec.task, Path(folder))
-            space = spec.resolve(prepared.n_train).search_space
-            data = load_training_data(prepared)
-            rng = np.random.default_rng(seed)
-            for number in range(n_configurations):
-                hyperparameters = space.configure(_drawn_by(rng))
-                run = backend.start(
-                    hyperparameters,
-                    data,
-                    max_epochs=n_epochs,
-                    seed=number,
-                    score=None,
-                    state=None,
-                    should_stop=lambda: False,
-                )
-                losses = np.array([(e.train_loss, e.validation_loss) for e in run])
-                curves.append(
-                    Curve(
-                        task,
-                        losses[:, 0],
-                        losses[:, 1],
-                        np.array(backend.planned_rates(hyperparameters, n_epochs)),
-                        baseline_loss(data),
-                    )
-                )
-        print(f"recorded {task}: {n_configurations} curves")
+            curves += _study_curves(task, n_trials, n_epochs, sampler, Path(folder))
+        print(f"recorded {task}: {n_trials} curves", flush=True)
     return curves
 
 
-def _drawn_by(rng: np.random.Generator) -> Callable[[str, Dimension], Value]:
-    def draw(_name: str, dimension: Dimension) -> Value:
-        if isinstance(dimension, Fixed):
-            return dimension.value
-        if isinstance(dimension, Choice):
-            return dimension.values[rng.integers(len(dimension.values))]
-        if dimension.optional and rng.random() < 0.5:
-            return 0
-        low, high = dimension.low, dimension.high
-        if dimension.scale == "log":
-            value = float(np.exp(rng.uniform(np.log(low), np.log(high))))
-        elif dimension.scale == "reverse_log":
-            value = 1 - float(np.exp(rng.uniform(np.log(1 - high), np.log(1 - low))))
-        else:
-            value = float(rng.uniform(low, high))
-        return round(value) if isinstance(low, int) else value
+def _study_curves(
+    task: str, n_trials: int, n_epochs: int, sampler: str, folder: Path
+) -> list[Curve]:
+    name, kind, noise = TASKS[task]
+    source: dict[str, Any] = {"source": "sklearn", "name": name}
+    if noise:
+        source["label_noise"] = {"share": noise, "seed": 0}
+    study_file = folder / "study.yaml"
+    search = {"sampler": sampler, "pruner": "none", "trials": n_trials, "max_epochs": n_epochs}
+    study = {"name": task, "task": kind, "data": source, "search": search}
+    if sampler == GRID:
+        study["space"] = _textbook(n_epochs)
+    # JSON is YAML.
+    study_file.write_text(json.dumps({**study, "monitor": {"preset": "off"}}))
+    url = f"sqlite:///{folder / 'tunelab.db'}"
+    subprocess.run(
+        [sys.executable, "-m", "tunelab", "study", "start", study_file, "--no-mirror", "--json"],
+        env={**os.environ, DATABASE_URL_VARIABLE: url},
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    database = open_database(url)
+    with database.read() as connection:
+        row = get_study(connection, task)
+        trials = study_trials(connection, row.id)
+        epochs = study_curves(connection, {trial.id: 0 for trial in trials})
+    n_train = open_prepared(Path(row.data_path)).n_train
+    database.close()
+    return [
+        Curve(
+            task,
+            _padded([epoch.train_loss for epoch in epochs[trial.id]], n_epochs),
+            _padded([epoch.validation_loss for epoch in epochs[trial.id]], n_epochs),
+            np.array(
+                NumpyBackend().planned_rates(
+                    Hyperparameters.from_flat(trial.hyperparameters),
+                    max_epochs=n_epochs,
+                    n_train=n_train,
+                )
+            ),
+            row.baseline_loss,
+        )
+        for trial in trials
+    ]
 
-    return draw
+
+def _textbook(n_epochs: int) -> dict[str, Any]:
+    return {
+        "optimizer": {
+            "sgd": {"learning_rate": 0.1},
+            "nesterov": {"learning_rate": 0.03, "momentum": 0.9},
+            "adam": {"learning_rate": 1e-3},
+        },
+        "schedule": {
+            "constant": {},
+            "step_drop": {"factor": 0.5, "every": max(1, n_epochs // 5)},
+            "cosine": {},
+        },
+        "units": [32, 256],
+        "dropout_rate": [0.0, 0.3],
+    }
+
+
+def _padded(losses: list[float | None], n_epochs: int) -> npt.NDArray[np.float64]:
+    """The losses, and NaN behind the end of a trial that diverged."""
+    curve = np.full(n_epochs, np.nan)
+    curve[: len(losses)] = [np.nan if loss is None else loss for loss in losses]
+    return curve
 
 
 @dataclass(frozen=True)
@@ -224,9 +250,9 @@ def report(name: str, rule: Rule, curves: list[Curve]) -> None:
 def main() -> None:
     """Record, replay, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--configurations", type=int, default=36)
+    parser.add_argument("--trials", type=int, default=36)
     parser.add_argument("--epochs", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--sampler", choices=SAMPLERS, default=GRID)
     parser.add_argument(
         "--curves", type=Path, help="file to keep the curves in, or to take them from"
     )
@@ -240,7 +266,7 @@ def main() -> None:
                 )
             ]
     else:
-        curves = record(arguments.configurations, arguments.epochs, arguments.seed)
+        curves = record(arguments.trials, arguments.epochs, arguments.sampler)
         if arguments.curves:
             np.savez(
                 arguments.curves,

@@ -98,8 +98,11 @@ class IdleRun:
 class IdleBackend:
     """A backend whose trials cost nothing."""
 
-    def planned_rates(self, hyperparameters: Hyperparameters, max_epochs: int) -> list[float]:
+    def planned_rates(
+        self, hyperparameters: Hyperparameters, *, max_epochs: int, n_train: int
+    ) -> list[float]:
         """A constant rate."""
+        del n_train
         return [hyperparameters.learning_rate] * max_epochs
 
     def start(
@@ -109,12 +112,13 @@ class IdleBackend:
         *,
         max_epochs: int,
         seed: int,
+        loss: str | None,
         score: str | None,
         state: StateDict | None,
         should_stop: Callable[[], bool],
     ) -> IdleRun:
         """Start a run whose loss depends on the hyperparameters alone."""
-        del data, seed, score, state, should_stop
+        del data, seed, loss, score, state, should_stop
         return IdleRun(0.1 + hyperparameters.dropout_rate, max_epochs)
 
 

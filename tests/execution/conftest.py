@@ -77,7 +77,10 @@ class ScriptedBackend:
         self._curves = list(curves)
         self.runs: list[ScriptedRun] = []
 
-    def planned_rates(self, hyperparameters: Hyperparameters, max_epochs: int) -> list[float]:
+    def planned_rates(
+        self, hyperparameters: Hyperparameters, *, max_epochs: int, n_train: int
+    ) -> list[float]:
+        del n_train
         return [hyperparameters.learning_rate] * max_epochs
 
     def start(

@@ -12,11 +12,18 @@ from hypothesis import strategies as st
 from tunelab.errors import StudyFileError
 from tunelab.spec.default_space import default_configuration
 from tunelab.spec.hyperparameters import Hyperparameters
-from tunelab.spec.rules import Name
+from tunelab.spec.rules import Name, Number, RateTable, Switch
 from tunelab.spec.space import Choice, Fixed, FloatRange, IntRange
 from tunelab.spec.study import StudySpec, differences
 from tunelab.spec.study_file import read_study_file, resolved_yaml
-from tunelab.spec.tables import DATASETS, METRICS, NETWORK, OPTIMIZERS, SCHEDULES
+from tunelab.spec.tables import (
+    CLASSIFICATION_ONLY,
+    DATASETS,
+    METRICS,
+    NETWORK,
+    OPTIMIZERS,
+    SCHEDULES,
+)
 
 DIGITS = (Path(__file__).parents[2] / "studies" / "digits.yaml").read_text(encoding="utf-8")
 N_TRAIN = 1_000_000
@@ -30,8 +37,16 @@ unhurried = settings(
 
 def values(rule):
     """Valid values of a hyperparameter."""
-    if isinstance(rule, Name):
+    if isinstance(rule, Name | Switch):
         return st.sampled_from(rule.known)
+    if isinstance(rule, RateTable):
+        epochs = st.lists(st.integers(1, 1000), min_size=1, max_size=4, unique=True).map(sorted)
+        rates = st.floats(1e-6, 100)
+        return epochs.flatmap(
+            lambda epochs: st.tuples(*(rates for _ in epochs)).map(
+                lambda rates: ", ".join(f"{k}: {r!r}" for k, r in zip(epochs, rates, strict=True))
+            )
+        )
     if rule.kind == "int":
         return st.integers(int(rule.low), int(rule.high))
     return st.floats(
@@ -59,7 +74,7 @@ def ranges(draw, rule):
 
 def dimensions(rule):
     forms = [values(rule), st.lists(values(rule), min_size=1, max_size=4, unique=True)]
-    return st.one_of(*forms, *([] if isinstance(rule, Name) else [ranges(rule)]))
+    return st.one_of(*forms, *([ranges(rule)] if isinstance(rule, Number) else []))
 
 
 def some(rules):
@@ -80,18 +95,27 @@ def family(table):
     )
 
 
-# Where a cosine may end depends on the rates; it has tests of its own.
-SCHEDULES_BUT_END = {
-    name: {key: rule for key, rule in rules.items() if key != "end"}
+# What may not stand together has tests of its own.
+OWN = {
+    "warm_up": Number("int", 0, 10),
+    "unit": Name("unit", ("epoch",)),
+}
+COMPATIBLE_SCHEDULES = {
+    name: {key: OWN.get(key, rule) for key, rule in rules.items()}
     for name, rules in SCHEDULES.items()
+    if name != "piecewise"
+}
+COMPATIBLE_NETWORK = {
+    **{name: rule for name, rule in NETWORK.items() if name not in CLASSIFICATION_ONLY},
+    "batch_size": Number("int", 2, 1_000_000),
 }
 
 spaces = st.fixed_dictionaries(
     {},
     optional={
         "optimizer": family(OPTIMIZERS),
-        "schedule": family(SCHEDULES_BUT_END),
-        **{name: dimensions(rule) for name, rule in NETWORK.items()},
+        "schedule": family(COMPATIBLE_SCHEDULES),
+        **{name: dimensions(rule) for name, rule in COMPATIBLE_NETWORK.items()},
     },
 )
 shared = st.fixed_dictionaries(
@@ -108,6 +132,16 @@ def studies(draw):
     name = draw(st.sampled_from(sorted(DATASETS)))
     task = DATASETS[name]
     space = draw(spaces)
+    if task == "classification":
+        space |= draw(some({key: NETWORK[key] for key in CLASSIFICATION_ONLY}))
+    if draw(st.booleans()):
+        rates = draw(dimensions(SCHEDULES["piecewise"]["rates"]))
+        space["schedule"] = {"constant": {}, "piecewise": {"rates": rates}}
+    if draw(st.booleans()):
+        units = st.lists(dimensions(NETWORK["units"]), min_size=1, max_size=4)
+        space["units"] = [as_list(item) for item in draw(units)]
+        space.pop("shape", None)
+        space.pop("layers", None)
     if "optimizer" not in space:
         space |= draw(shared)
     study = {
@@ -119,7 +153,7 @@ def studies(draw):
             "pruner": draw(st.sampled_from(["none", "median", {"startup_trials": 2}])),
             "trials": draw(st.integers(1, 1000)),
             "timeout": draw(st.sampled_from([5, 0.25, "10m", "1h30m"])),
-            "max_epochs": draw(st.integers(1, 500)),
+            "max_epochs": draw(st.integers(11, 500)),
         },
         "space": space,
         "monitor": draw(
@@ -133,6 +167,10 @@ def studies(draw):
     if task == "classification" and draw(st.booleans()):
         study["data"]["label_noise"] = {"share": draw(st.floats(0, 1)), "seed": 3}
     return study
+
+
+def as_list(item):
+    return item if isinstance(item, list | dict) else [item]
 
 
 def contains(dimension, value):

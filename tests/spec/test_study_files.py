@@ -28,7 +28,7 @@ def test_a_shipped_study_is_valid_and_named_like_its_file(path):
     document = read_study_file(path)
     assert document.spec.name == path.stem
     assert document.text == path.read_text(encoding="utf-8")
-    assert document.resolve(n_train=265).search_space.complete
+    assert document.resolve(n_train=1078).search_space.complete
 
 
 def test_there_are_shipped_studies():
@@ -37,12 +37,16 @@ def test_there_are_shipped_studies():
         "diabetes",
         "digits",
         "digits_noisy",
+        "lecture_batch_size",
+        "lecture_optimizers",
+        "lecture_regularization",
+        "lecture_schedules",
     }
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
 def test_the_resolved_file_reads_back_as_the_same_study(tmp_path, path):
-    spec = read_study_file(path).resolve(n_train=265)
+    spec = read_study_file(path).resolve(n_train=1078)
     assert read(tmp_path, resolved_yaml(spec)).spec == spec
 
 
@@ -50,7 +54,7 @@ def test_the_shortest_study_file_gets_every_default(tmp_path):
     spec = read(tmp_path, HEAD).spec
     assert (spec.objective.metric, spec.objective.direction) == ("validation_loss", "minimize")
     assert (spec.search.sampler, spec.search.pruner.name) == ("tpe", "median")
-    assert (spec.search.trials, spec.search.max_epochs, spec.search.seed) == (60, 100, 0)
+    assert (spec.n_trials, spec.search.max_epochs, spec.search.seed) == (60, 100, 0)
     assert (spec.search.timeout_seconds, spec.search.workers) == (None, None)
     pruner = spec.search.pruner
     assert (pruner.startup_trials, pruner.warm_up_epochs, pruner.min_trials) == (5, 10, 3)

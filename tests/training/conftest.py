@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tunelab.training.arrays import TrainingData
-from tunelab.training.loop import TrainingRun
+from tunelab.training.loop import TrainingRun, steps_per_epoch
 from tunelab.training.optimizers import make_optimizer
 from tunelab.training.schedules import make_schedule
 
@@ -40,23 +40,25 @@ def _regression(n_train=50, n_validation=23, n_features=6, n_outputs=2, seed=0) 
 
 
 def _start(data: TrainingData, **changes: Any) -> TrainingRun:
-    max_epochs = changes.pop("max_epochs", 5)
-    settings = {
-        "units": [8],
-        "optimizer": make_optimizer(
-            changes.pop("optimizer", "adam"), changes.pop("optimizer_settings", {})
-        ),
-        "schedule": make_schedule(
-            changes.pop("schedule", "constant"),
-            changes.pop("learning_rate", 0.01),
-            max_epochs,
-            changes.pop("schedule_settings", {}),
-        ),
-        "batch_size": 16,
-        "max_epochs": max_epochs,
-        "seed": 0,
-    }
-    return TrainingRun(data, **(settings | changes))
+    settings = {"units": [8], "batch_size": 16, "max_epochs": 5, "seed": 0} | changes
+    n_steps = settings.pop("n_steps", None)
+    if n_steps is None:
+        n_steps = steps_per_epoch(
+            len(data.x_train),
+            settings["batch_size"],
+            batch_norm=settings.get("batch_norm", False),
+        )
+    optimizer = settings.pop("optimizer", "adam")
+    if isinstance(optimizer, str):
+        optimizer = make_optimizer(optimizer, settings.pop("optimizer_settings", {}))
+    schedule = make_schedule(
+        settings.pop("schedule", "constant"),
+        settings.pop("learning_rate", 0.01),
+        max(1, settings["max_epochs"]),
+        settings.pop("schedule_settings", {}),
+        steps_per_epoch=n_steps,
+    )
+    return TrainingRun(data, optimizer=optimizer, schedule=schedule, **settings)
 
 
 @pytest.fixture(scope="session")
@@ -73,5 +75,5 @@ def regression() -> Callable[..., TrainingData]:
 
 @pytest.fixture(scope="session")
 def start() -> Callable[..., TrainingRun]:
-    """Starts a run; names of optimizer and schedule instead of objects."""
+    """Starts a run; names instead of objects, and ``n_steps`` where arguments are to be refused."""
     return _start

@@ -8,6 +8,7 @@ from sklearn.metrics import log_loss
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 EPOCHS = 6
+SKLEARN_NAMES = {"relu": "relu", "tanh": "tanh", "sigmoid": "logistic"}
 
 
 def batch_order(seed, n_train):
@@ -40,10 +41,14 @@ def assert_same_weights(run, peer):
 
 
 @pytest.mark.parametrize("optimizer", ["momentum", "nesterov"])
-@pytest.mark.parametrize("activation", ["relu", "tanh"])
+@pytest.mark.parametrize("activation", SKLEARN_NAMES)
 @pytest.mark.parametrize("units", [[8], [7, 5]], ids=str)
-def test_classification_follows_mlp_classifier(classification, start, optimizer, activation, units):
-    data = classification()
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_classification_follows_mlp_classifier(
+    classification, start, optimizer, activation, units, n_classes
+):
+    data = classification(n_classes=n_classes)
+    classes = list(range(n_classes))
     run = start(
         data,
         units=units,
@@ -57,7 +62,7 @@ def test_classification_follows_mlp_classifier(classification, start, optimizer,
     x, x_validation = data.x_train.astype(np.float64), data.x_validation.astype(np.float64)
     peer = MLPClassifier(
         units,
-        activation=activation,
+        activation=SKLEARN_NAMES[activation],
         solver="sgd",
         alpha=0.0,
         batch_size=16,
@@ -67,7 +72,7 @@ def test_classification_follows_mlp_classifier(classification, start, optimizer,
         shuffle=False,
         random_state=0,
     )
-    peer.partial_fit(x[:16], data.y_train[:16], classes=[0, 1, 2])
+    peer.partial_fit(x[:16], data.y_train[:16], classes=classes)
     start_from(run, peer)
     for record, order in zip(run, batch_order(3, len(x)), strict=False):
         peer.partial_fit(x[order], data.y_train[order])
@@ -75,7 +80,7 @@ def test_classification_follows_mlp_classifier(classification, start, optimizer,
         probabilities = peer.predict_proba(x_validation)
         np.testing.assert_allclose(run.predict(data.x_validation), probabilities, atol=1e-10)
         assert record.validation_loss == pytest.approx(
-            log_loss(data.y_validation, probabilities, labels=[0, 1, 2]), rel=1e-9
+            log_loss(data.y_validation, probabilities, labels=classes), rel=1e-9
         )
     assert run.epoch == EPOCHS
 

@@ -8,8 +8,12 @@ import math
 import numpy as np
 import pytest
 
+from tunelab.training.activations import ACTIVATIONS
 from tunelab.training.arrays import TrainingData
+from tunelab.training.losses import loss_names
+from tunelab.training.optimizers import OPTIMIZERS, make_optimizer
 from tunelab.training.records import EpochRecord
+from tunelab.training.schedules import SCHEDULES, make_schedule
 
 
 def without_seconds(records):
@@ -37,19 +41,50 @@ def test_it_yields_a_record_per_epoch_counted_from_1_with_the_rate_of_that_epoch
         next(run)
 
 
-@pytest.mark.parametrize("dropout_rate", [0.0, 0.2])
-@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov", "adam"])
-def test_it_learns(classification, start, optimizer, dropout_rate):
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_every_step_has_the_rate_of_its_schedule_and_the_record_that_of_the_first(
+    classification, start, schedule
+):
+    settings = {"piecewise": {"rates": "1: 0.2, 6: 0.05"}, "inverse_time": {"unit": "step"}}
+    planned = make_schedule(schedule, 0.4, 5, settings.get(schedule, {}), steps_per_epoch=4)
+    optimizer = make_optimizer("sgd", {})
+    rates, step = [], optimizer.step
+
+    def watched_step(params, grads, learning_rate):
+        rates.append(learning_rate)
+        step(params, grads, learning_rate)
+
+    optimizer.step = watched_step
+    run = start(
+        classification(n_train=50),
+        optimizer=optimizer,
+        learning_rate=0.4,
+        schedule=schedule,
+        schedule_settings=settings.get(schedule, {}),
+    )
+    records = list(run)
+    per_unit = 1 if planned.unit == "step" else 4
+    assert rates == [planned(step // per_unit) for step in range(5 * 4)]
+    assert [record.learning_rate for record in records] == rates[::4]
+    if planned.unit == "step":
+        assert len(set(rates)) == len(rates)
+
+
+@pytest.mark.parametrize("layers", [{}, {"dropout_rate": 0.2}, {"batch_norm": True}], ids=str)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_it_learns(classification, start, optimizer, layers):
     data = classification(n_train=200)
-    rate = {"sgd": 0.2, "adam": 0.01}.get(optimizer, 0.02)
+    rate = {"sgd": 0.2, "momentum": 0.02, "nesterov": 0.02, "adagrad": 0.05, "adadelta": 1.0}.get(
+        optimizer, 0.01
+    )
     records = list(
         start(
             data,
             optimizer=optimizer,
             learning_rate=rate,
             max_epochs=30,
-            dropout_rate=dropout_rate,
             score="accuracy",
+            **layers,
         )
     )
     assert records[-1].train_loss < 0.7 * records[0].train_loss
@@ -63,13 +98,18 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(classificatio
     assert without_seconds(once) != without_seconds(other)
 
 
-def test_dropout_does_not_change_initial_weights_or_the_order_of_batches(classification, start):
-    plain, dropped = (start(classification(), dropout_rate=rate) for rate in (0.0, 0.5))
+@pytest.mark.parametrize("layers", [{"dropout_rate": 0.5}, {"batch_norm": True}], ids=str)
+def test_layers_change_neither_initial_weights_nor_the_order_of_batches(
+    classification, start, layers
+):
+    plain, other = (start(classification(), **more) for more in ({}, layers))
+    of_other = other.weights()
     for name, array in plain.weights().items():
-        np.testing.assert_array_equal(array, dropped.weights()[name])
+        if name.endswith("weights"):
+            np.testing.assert_array_equal(array, of_other[name])
     next(plain)
-    next(dropped)
-    assert plain.state_dict()["generators"]["order"] == dropped.state_dict()["generators"]["order"]
+    next(other)
+    assert plain.state_dict()["generators"]["order"] == other.state_dict()["generators"]["order"]
 
 
 def test_float32_and_float64_start_from_the_same_weights_and_stay_close(classification, start):
@@ -93,17 +133,31 @@ def test_an_epoch_takes_every_row_once_the_last_batch_with_what_is_left(
     assert run.state_dict()["counters"]["t"] == steps
 
 
-def test_losses_are_in_evaluation_mode_without_penalty(classification, start):
+@pytest.mark.parametrize("batch_norm", [False, True])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_losses_are_in_evaluation_mode_without_what_is_for_training_only(
+    classification, start, n_classes, batch_norm
+):
     """The last record's losses are those of the final weights, computed from predictions."""
-    data = classification(n_train=23, n_validation=23)  # so the subset is all training rows
-    run = start(data, dropout_rate=0.5, l2=0.1, score="accuracy")
+    # As many rows for training as for validation, so that the subset is all of them.
+    data = classification(n_train=23, n_validation=23, n_classes=n_classes)
+    run = start(
+        data,
+        batch_norm=batch_norm,
+        dropout_rate=0.5,
+        l1=0.1,
+        l2=0.1,
+        label_smoothing=0.2,
+        class_weight="balanced",
+        score="accuracy",
+    )
     record = list(run)[-1]
     for x, y, loss, score in (
         (data.x_train, data.y_train, record.train_loss, record.train_score),
         (data.x_validation, data.y_validation, record.validation_loss, record.validation_score),
     ):
         p = run.predict(x)
-        assert p.shape == (23, 3)
+        assert p.shape == (23, n_classes)
         assert p.sum(axis=1) == pytest.approx(1.0)
         assert loss == pytest.approx(-np.log(p[np.arange(23), y]).mean(), rel=1e-5)
         assert score == (p.argmax(axis=1) == y).mean()
@@ -120,13 +174,87 @@ def test_train_loss_is_taken_on_a_fixed_subset_of_the_validation_splits_size(cla
         assert record.train_loss == pytest.approx(expected, rel=1e-5)
 
 
-def test_gradient_norm_is_that_of_the_last_step(classification, start):
+def test_gradient_norm_is_that_of_the_last_step_before_clipping(classification, start):
     data = classification()
-    run = start(data, optimizer="sgd", batch_size=50, learning_rate=0.25, dtype=np.float64)
-    before = run.state_dict()["params"]
-    record = next(run)  # one step: moved by rate * gradient
-    moved = np.linalg.norm(run.state_dict()["params"] - before)
-    assert record.gradient_norm == pytest.approx(moved / 0.25, rel=1e-9)
+
+    def first_step(**changes):
+        """One step: moved by rate * gradient."""
+        run = start(
+            data, optimizer="sgd", batch_size=50, learning_rate=0.25, dtype=np.float64, **changes
+        )
+        before = run.state_dict()["values"]
+        record = next(run)
+        moved = run.state_dict()["values"] - before
+        return record.gradient_norm, np.linalg.norm(moved) / 0.25
+
+    norm, moved = first_step(l1=0.01, l2=0.1)
+    assert norm == pytest.approx(moved, rel=1e-9)
+    without_penalties, _ = first_step()
+    assert without_penalties != pytest.approx(norm, rel=1e-3)
+    clipped_norm, clipped_moved = first_step(l1=0.01, l2=0.1, gradient_clip=norm / 3)
+    assert clipped_norm == pytest.approx(norm, rel=1e-9)
+    assert clipped_moved == pytest.approx(norm / 3, rel=1e-9)
+    assert first_step(l1=0.01, l2=0.1, gradient_clip=2 * norm)[1] == pytest.approx(norm, rel=1e-9)
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_weight_decay_covers_weights_alone(classification, start, batch_norm):
+    """One step of adamw is adam's, with every weight less by rate * decay of itself."""
+    data = classification()
+
+    def one_step(optimizer, **settings):
+        run = start(
+            data,
+            optimizer=optimizer,
+            optimizer_settings=settings,
+            batch_norm=batch_norm,
+            batch_size=50,
+            dtype=np.float64,
+        )
+        before = run.weights()
+        next(run)
+        return before, run.weights()
+
+    before, plain = one_step("adam")
+    _, decayed = one_step("adamw", weight_decay=0.5)
+    for name, array in plain.items():
+        shrunk = 0.01 * 0.5 * before[name] if name.endswith("weights") else 0.0
+        np.testing.assert_allclose(decayed[name], array - shrunk, rtol=1e-12, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"label_smoothing": 0.3}, "label_smoothing"),
+        ({"class_weight": "balanced"}, "class_weight"),
+        ({"l1": 0.1}, "l1"),
+        ({"gradient_clip": 0.01}, "gradient_clip"),
+        ({"initializer": "lecun_uniform"}, "initializer"),
+    ],
+)
+def test_every_setting_reaches_the_network(classification, start, changes, name):
+    data = classification()
+    plain, changed = (list(start(data, **more))[-1] for more in ({}, changes))
+    assert plain.validation_loss != changed.validation_loss, name
+
+
+def test_two_classes_are_learned_with_one_output(classification, start):
+    run = start(classification(n_classes=2))
+    next(run)
+    assert run.weights()["layer_2.weights"].shape == (8, 1)
+    assert run.predict(np.zeros((4, 6), np.float32)).shape == (4, 2)
+
+
+@pytest.mark.parametrize("loss", loss_names("regression"))
+def test_a_regression_is_trained_and_measured_with_the_loss_of_that_name(regression, start, loss):
+    data = regression()
+    run = start(data, loss=loss, optimizer="sgd", learning_rate=0.1, max_epochs=30)
+    records = list(run)
+    predicted = (run.predict(data.x_validation) - data.target_mean) / data.target_scale
+    error = predicted - data.y_validation
+    expected = {"squared_error": error**2, "absolute_error": np.abs(error)}[loss].mean()
+    assert records[-1].validation_loss == pytest.approx(expected, rel=1e-4)
+    assert records[-1].train_loss < 0.8 * records[0].train_loss
 
 
 @pytest.mark.parametrize("score", ["rmse", "mae", "r2"])
@@ -139,7 +267,7 @@ def test_regression_scores_and_predictions_are_in_original_units(regression, sta
     assert targets.mean() == pytest.approx(40, abs=5)  # the data's own units
     squares = (predictions - targets) ** 2
     expected = {
-        "rmse": math.sqrt(squares.mean()),
+        "rmse": np.sqrt(squares.mean(axis=0)).mean(),
         "mae": np.abs(predictions - targets).mean(),
         "r2": (
             1 - squares.sum(axis=0) / ((targets - targets.mean(axis=0)) ** 2).sum(axis=0)
@@ -162,7 +290,7 @@ def test_restore_best_brings_back_the_weights_that_were_kept(classification, sta
     for name, array in run.weights().items():
         np.testing.assert_array_equal(array, kept[name])
     assert after_best[-1].epoch == 3
-    np.testing.assert_array_equal(run.state_dict()["params"], state["params"])
+    np.testing.assert_array_equal(run.state_dict()["values"], state["values"])
 
 
 def test_restore_best_without_a_best_changes_nothing(classification, start):
@@ -186,11 +314,12 @@ def test_an_interrupted_epoch_leaves_no_trace_in_the_weights(classification, sta
         np.testing.assert_array_equal(array, weights[name])
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov", "adam"])
-@pytest.mark.parametrize("activation", ["relu", "tanh"])
+@pytest.mark.parametrize("layers", [{}, {"batch_norm": True}, {"gradient_clip": 1.0}], ids=str)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("task", ["classification", "regression"])
-def test_a_diverging_run_yields_non_finite_records_and_warns_of_nothing(
-    classification, regression, start, task, activation, optimizer
+def test_a_diverging_run_goes_on_and_warns_of_nothing(
+    classification, regression, start, task, activation, optimizer, layers
 ):
     data, score = (
         (classification(), "accuracy") if task == "classification" else (regression(), "rmse")
@@ -204,12 +333,15 @@ def test_a_diverging_run_yields_non_finite_records_and_warns_of_nothing(
         score=score,
         max_epochs=4,
         dropout_rate=0.2,
+        l1=0.1,
         l2=0.1,
+        **layers,
     )
     records = list(run)
     assert len(records) == 4
-    assert not math.isfinite(records[-1].validation_loss)
-    assert not math.isfinite(records[-1].train_loss)
+    if not layers and optimizer != "adadelta":  # the last divides by what it has seen
+        assert not math.isfinite(records[-1].validation_loss)
+        assert not math.isfinite(records[-1].train_loss)
     assert isinstance(records[-1].validation_score, float)
     run.predict(data.x_validation)
     run.state_dict()
@@ -246,15 +378,24 @@ def test_two_classes_and_more_validation_than_training_rows_are_fine(classificat
         ({"batch_size": 0}, "batch_size"),
         ({"batch_size": 51}, r"batch_size must be in \[1, 50\]"),
         ({"max_epochs": 0}, "max_epochs"),
-        ({"score": "rmse"}, "score must be one of accuracy for classification"),
+        ({"score": "rmse"}, "score must be one of accuracy, .* for classification"),
         ({"dtype": np.float16}, "dtype"),
         ({"units": []}, "units"),
         ({"activation": "sine"}, "activation"),
+        ({"initializer": "ones"}, "initializer"),
+        ({"batch_norm": True, "batch_size": 1}, r"batch_size must be in \[2, 50\]"),
+        ({"dropout_rate": 1.0}, "dropout_rate"),
+        ({"l1": -0.1}, "l1"),
+        ({"l2": -0.1}, "l2"),
+        ({"gradient_clip": -0.1}, "gradient_clip"),
+        ({"label_smoothing": 1.0}, "label_smoothing"),
+        ({"class_weight": "all"}, "class_weight"),
+        ({"loss": "squared_error"}, "loss must be one of cross_entropy for classification"),
     ],
 )
 def test_arguments_that_cannot_be_right_are_refused(classification, start, changes, message):
     with pytest.raises(ValueError, match=message):
-        start(classification(), **changes)
+        start(classification(), n_steps=1, **changes)
 
 
 def test_predict_refuses_another_number_of_features(classification, start):

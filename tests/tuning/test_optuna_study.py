@@ -13,6 +13,7 @@ from optuna.trial import TrialState as OptunaState
 
 from tests.tuning.conftest import same_configuration, study_spec
 from tunelab.spec.default_space import default_configuration
+from tunelab.spec.study import StudySpec
 from tunelab.storage.states import EndReason, TrialState
 from tunelab.storage.trials import TrialRow
 from tunelab.tuning.optuna_study import OptunaStudy
@@ -174,3 +175,22 @@ def test_rows_must_come_in_order_and_without_gaps():
     study = new_study("random")
     with pytest.raises(ValueError, match="expected trial 0, got 1"):
         study.restore(row(1, new_study("random").propose()))
+
+
+def test_a_grid_proposes_every_cell_once_also_through_a_restart():
+    mapping = {**study_spec().to_mapping(), "search": {"sampler": "grid"}}
+    mapping["space"] = {"optimizer": ["sgd", "adam"], "units": [8, 16], "l2": [0.0, 1e-3]}
+    space = StudySpec.from_mapping(mapping).resolve(1000).search_space
+    first, second = (OptunaStudy(space, sampler="grid", seed=0, maximize=False) for _ in "ab")
+    proposals = []
+    for number in range(8):
+        study = first if number < 5 else second
+        proposals.append(study.propose())
+        if number < 5:
+            second.restore(row(number, proposals[-1]))
+    trials = [proposal.hyperparameters for proposal in proposals]
+    assert trials[0] == default_configuration(space)
+    assert len({(trial.optimizer, trial.units, trial.l2) for trial in trials}) == 8
+    assert second.trials[6].params == proposals[6].sampler_state["params"]
+    with pytest.raises(IndexError):
+        second.propose()

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tunelab.cli import study_read, study_run
+from tunelab.cli import methods, study_read, study_run
 from tunelab.cli.console import put
 
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -79,6 +79,7 @@ def ui(
 
 for _commands in (study_run, study_read):
     _commands.register(study)
+methods.register(app)
 
 
 def command() -> Any:

@@ -30,11 +30,12 @@ def header(spec: StudySpec) -> str:
     """
     verb = "minimise" if spec.objective.direction == "minimize" else "maximise"
     search = spec.search
+    trials = "a trial for each cell" if search.n_trials is None else count(search.n_trials, "trial")
     pruner = "" if search.pruner.name == "none" else f" + {search.pruner.name}"
     parts = [
         f"{verb} {spec.objective.metric}",
         f"{search.sampler}{pruner}",
-        f"{count(search.trials, 'trial')} of at most {count(search.max_epochs, 'epoch')}",
+        f"{trials} of at most {count(search.max_epochs, 'epoch')}",
     ]
     if search.timeout_seconds is not None:
         parts.append(f"at most {rough_duration(search.timeout_seconds)}")

@@ -53,7 +53,9 @@ class Task:
     def monitor(self, hyperparameters: Hyperparameters) -> Monitor:
         """A fresh monitor for one trial."""
         max_epochs = self.spec.search.max_epochs
-        rates = self.backend.planned_rates(hyperparameters, max_epochs)
+        rates = self.backend.planned_rates(
+            hyperparameters, max_epochs=max_epochs, n_train=len(self.data.x_train)
+        )
         criteria = self.spec.monitor.criteria()
         if not self.objective_is_score:
             return Monitor(
@@ -110,6 +112,7 @@ def run_trial(
         task.data,
         max_epochs=max_epochs,
         seed=claim.seed,
+        loss=task.spec.objective.loss,
         score=task.score,
         state=state,
         should_stop=should_stop,

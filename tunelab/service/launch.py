@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 
 from tunelab.datasets import PreparedData, load_training_data, prepare
-from tunelab.errors import NoCompletedTrialError, StudyConflictError
+from tunelab.errors import DataError, NoCompletedTrialError, StudyConflictError, UsageError
 from tunelab.service.summary import summarize
+from tunelab.spec.grid import count_cells
 from tunelab.spec.study import StudySpec, differences
 from tunelab.spec.study_file import StudyDocument
+from tunelab.spec.tables import GRID
 from tunelab.storage.engine import Database
 from tunelab.storage.schema import open_database
 from tunelab.storage.states import StudyState
@@ -27,7 +30,9 @@ from tunelab.storage.studies import (
     study_by_id,
     update_study,
 )
+from tunelab.training.arrays import TrainingData
 from tunelab.training.losses import baseline_loss
+from tunelab.training.metrics import METRICS, baseline_score
 
 _MAY_CHANGE = ("trials", "timeout", "workers")  # of the section search; the description too
 
@@ -64,7 +69,11 @@ def launch(
     # The data come before the schema: a study that cannot run leaves nothing in the database.
     prepared = prepare(spec.data, spec.task, database.home / "data")
     resolved = document.resolve(prepared.n_train)
-    baseline = baseline_loss(load_training_data(prepared))
+    data = load_training_data(prepared)
+    baseline = baseline_loss(data, spec.objective.loss)
+    _check_metric(resolved, data)
+    if resolved.search.sampler == GRID and n_trials is not None:
+        _check_grid(resolved, n_trials)
     database = open_database(database_url)
     with database.write() as connection:
         study = None if new else find_study(connection, spec.name)
@@ -77,19 +86,19 @@ def launch(
                 data_digest=prepared.digest,
                 data_path=str(prepared.path),
                 baseline_loss=baseline,
-                n_trials=n_trials or spec.search.trials,
+                n_trials=n_trials or resolved.n_trials,
                 timeout_seconds=timeout_seconds or spec.search.timeout_seconds,
             )
             return database, study, True
         _refuse_changes(study, resolved, prepared)
-        now, then = spec.search, StudySpec.from_mapping(study.spec).search
+        now, then = resolved.search, StudySpec.from_mapping(study.spec).search
         trials_changed = now.trials != then.trials
         timeout_changed = now.timeout_seconds != then.timeout_seconds
         update_study(
             connection,
             study.id,
             spec=resolved.to_mapping(),
-            n_trials=n_trials or (now.trials if trials_changed else study.n_trials),
+            n_trials=n_trials or (resolved.n_trials if trials_changed else study.n_trials),
             timeout_seconds=timeout_seconds
             or (now.timeout_seconds if timeout_changed else study.timeout_seconds),
             data_path=str(prepared.path),
@@ -134,6 +143,22 @@ def check_result(database: Database, study_id: int) -> None:
             "completed",
             hint=f"`tunelab study trials {summary.study.name}` tells why each one ended",
         )
+
+
+def _check_metric(spec: StudySpec, data: TrainingData) -> None:
+    """Raise if the objective has no value on the validation rows, whatever is predicted."""
+    metric = spec.objective.metric
+    if metric in METRICS and math.isnan(baseline_score(metric, data)):
+        raise DataError(
+            f"{metric} cannot be computed: all validation rows have the same class",
+            hint="make data.split.validation larger, or choose another objective.metric",
+        )
+
+
+def _check_grid(spec: StudySpec, n_trials: int) -> None:
+    n_cells = count_cells(spec.search_space)
+    if n_cells is not None and n_trials > n_cells:
+        raise UsageError(f"--trials must be at most {n_cells}, the cells of the grid")
 
 
 def _has_more(study: StudyRow, n_finished: int) -> bool:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, cast
 
 from tunelab.spec.part import Complaint
-from tunelab.spec.rules import Name, Number, RefusedError, Rule, shown, unknown
+from tunelab.spec.rules import Name, Number, RateTable, RefusedError, Rule, Switch, shown, unknown
 from tunelab.spec.space import Choice, Dimension, Fixed, FloatRange, IntRange, Value
 
 _ROUNDING = 1e-9  # of a step: a step such as 0.3333333333333333 does not divide 1 exactly
@@ -23,7 +23,7 @@ def read_dimension(given: object, rule: Rule) -> tuple[Dimension | None, list[Co
     """
     complaints: list[Complaint] = []
     dimension: Dimension | None
-    if isinstance(given, Mapping):
+    if isinstance(given, Mapping) and not isinstance(rule, RateTable):
         dimension = _range(given, rule, complaints)
     elif isinstance(given, Sequence) and not isinstance(given, str):
         dimension = _choice(given, rule, complaints)
@@ -58,9 +58,9 @@ def _choice(given: Sequence[Any], rule: Rule, complaints: list[Complaint]) -> Di
 
 
 def _range(
-    given: Mapping[Any, Any], rule: Rule, complaints: list[Complaint]
+    given: Mapping[Any, Any], rule: Number | Name | Switch, complaints: list[Complaint]
 ) -> FloatRange | IntRange | None:
-    if isinstance(rule, Name):
+    if not isinstance(rule, Number):
         message = f"must be one or more of {' '.join(rule.known)}, got a mapping"
         complaints.append(Complaint((), RefusedError(message)))
         return None

@@ -81,6 +81,10 @@ class Part(BaseModel):
         """What is wrong between the fields; nothing in ``given`` has been checked yet."""
         return []
 
+    def contradictions(self) -> list[Complaint]:
+        """What is wrong between fields each of which is right."""
+        return []
+
     @model_validator(mode="wrap")
     @classmethod
     def _report_everything(cls, given: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
@@ -94,6 +98,7 @@ class Part(BaseModel):
             part = handler({key: given[key] for key in given if key in cls.known_keys()})
         except ValidationError as error:
             refuse(cls.__name__, complaints + complaints_of(error))
+        complaints = complaints or part.contradictions()
         if complaints:
             refuse(cls.__name__, complaints)
         return part

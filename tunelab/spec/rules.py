@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from tunelab.errors import nearest
 
 _LONGEST_SHOWN = 60
+_RATES_EXAMPLE = "for example {10: 0.01, 20: 0.001}"
 
 
 class RefusedError(ValueError):
@@ -177,7 +178,74 @@ class Name:
         return value
 
 
-Rule = Number | Name
+@dataclass(frozen=True)
+class Switch:
+    """``on`` or ``off``; true and false say the same.
+
+    >>> Switch().check(True), Switch().check("off")
+    ('on', 'off')
+    """
+
+    known: tuple[str, ...] = ("off", "on")
+
+    def check(self, value: object) -> str:
+        """``value`` as ``on`` or ``off``.
+
+        Raises:
+            RefusedError: If it is neither.
+        """
+        if isinstance(value, bool):
+            return "on" if value else "off"
+        if isinstance(value, str) and value in self.known:
+            return value
+        raise RefusedError(f"must be on or off, got {shown(value)}")
+
+
+@dataclass(frozen=True)
+class RateTable:
+    """Learning rates by epoch: a mapping, kept as text so that it is one value.
+
+    >>> rule = RateTable(Number("float", 0, low_open=True))
+    >>> rule.check({"10": 0.01, "20": 1e-3})
+    '10: 0.01, 20: 0.001'
+    >>> rule.check("10:.01, 20:1e-3")
+    '10: 0.01, 20: 0.001'
+
+    Attributes:
+        rate: The valid rates.
+    """
+
+    rate: Number
+
+    def check(self, value: object) -> str:
+        """The one text for all ways to write the same rates.
+
+        Raises:
+            RefusedError: If it is no such mapping, or holds anything else.
+        """
+        # Few studies need it, and every command loads this module.
+        from tunelab.training.schedules import canonical_rates, parse_rates
+
+        if isinstance(value, Mapping):
+            value = {_whole(key): rate for key, rate in value.items()}
+        if not isinstance(value, str | Mapping):
+            message = f"must be a mapping from epochs done to rates, got {shown(value)}"
+            raise RefusedError(message, _RATES_EXAMPLE)
+        try:
+            rates = parse_rates(value)
+        except ValueError as error:
+            raise RefusedError(str(error), _RATES_EXAMPLE) from None
+        for rate in rates.values():
+            self.rate.check(rate)
+        return canonical_rates(rates)
+
+
+Rule = Number | Name | Switch | RateTable
+
+
+def _whole(key: object) -> object:
+    """A key of a study file as a number: keys are read as text."""
+    return int(key) if isinstance(key, str) and re.fullmatch(r"[0-9]{1,7}", key) else key
 
 
 def _unquote(value: object) -> str | None:

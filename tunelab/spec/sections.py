@@ -10,11 +10,14 @@ from pydantic import BeforeValidator, Field
 from tunelab.spec.durations import seconds
 from tunelab.spec.part import Complaint, Part
 from tunelab.spec.rules import Name, Number, RefusedError, Rule
-from tunelab.spec.tables import DATASETS, METRICS, PRUNERS, SAMPLERS, Direction
+from tunelab.spec.tables import DATASETS, GRID, LOSSES, METRICS, PRUNERS, SAMPLERS, Direction
 
 _DIRECTIONS: dict[str, Direction] = {
     name: way for metrics in METRICS.values() for name, way in metrics.items()
 }
+_LOSSES = tuple(name for losses in LOSSES.values() for name in losses)
+DEFAULT_TRIALS = 60
+
 _SHARE = Number("float", 0, 1, low_open=True, high_open=True)
 _SEED = Number("int", 0, 2**32 - 1)
 _PRUNER = Name("pruner", PRUNERS)
@@ -71,9 +74,17 @@ class DataSpec(Part):
 
 
 class ObjectiveSpec(Part):
-    """What the study makes as small or as large as it can, on the validation rows."""
+    """What the study makes as small or as large as it can, on the validation rows.
+
+    Attributes:
+        metric: The quantity.
+        loss: What the networks are trained with, and what validation_loss means; None is the
+            task's usual one. Part of the objective, and not of the space, because values of
+            different losses cannot be compared.
+    """
 
     metric: Annotated[str, _by(Name("metric", tuple(_DIRECTIONS)))] = "validation_loss"
+    loss: Annotated[str | None, _by(Name("loss", _LOSSES), optional=True)] = None
 
     @property
     def direction(self) -> Direction:
@@ -105,14 +116,24 @@ def _timeout(given: object) -> float | None:
 
 
 class SearchSpec(Part):
-    """How configurations are proposed, and how much may be spent on them."""
+    """How configurations are proposed, and how much may be spent on them.
+
+    Attributes:
+        trials: How many, as given; see `n_trials`.
+    """
 
     sampler: Annotated[str, _by(Name("sampler", SAMPLERS))] = "tpe"
     pruner: Annotated[PrunerSpec, BeforeValidator(_pruner)] = Field(default_factory=PrunerSpec)
-    trials: Annotated[int, _by(Number("int", 1, 1_000_000))] = 60
+    trials: Annotated[int | None, _by(Number("int", 1, 1_000_000), optional=True)] = None
     timeout_seconds: Annotated[float | None, BeforeValidator(_timeout)] = Field(
         default=None, alias="timeout"
     )
     max_epochs: Annotated[int, _by(Number("int", 1, 1_000_000))] = 100
     seed: Annotated[int, _by(_SEED)] = 0
     workers: Annotated[int | None, _by(Number("int", 1, 1024), optional=True)] = None
+
+    @property
+    def n_trials(self) -> int | None:
+        """How many trials; None for a grid whose cells have not been counted yet."""
+        default = None if self.sampler == GRID else DEFAULT_TRIALS
+        return default if self.trials is None else self.trials

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, Literal
 
 from tunelab.spec.hyperparameters import Hyperparameters
@@ -45,6 +47,20 @@ class FloatRange:
     step: float | None = None
     optional: bool = False
 
+    @property
+    def n_steps(self) -> int:
+        """Steps from ``low`` to ``high``; 0 where there is no step."""
+        if self.step is None:
+            return 0
+        # A step such as 0.3333333333333333 does not divide 1 exactly.
+        return math.floor((self.high - self.low) / self.step + 1e-9)
+
+    def at(self, steps: int) -> float:
+        """``low + steps * step``, counted in decimal digits: three steps of 0.1 are 0.3."""
+        if self.step is None or steps == 0:
+            return self.low
+        return min(float(Decimal(str(self.low)) + steps * Decimal(str(self.step))), self.high)
+
 
 @dataclass(frozen=True)
 class IntRange:
@@ -55,6 +71,15 @@ class IntRange:
     scale: Literal["linear", "log"] = "linear"
     step: int = 1
     optional: bool = False
+
+    @property
+    def n_steps(self) -> int:
+        """Steps from ``low`` to ``high``."""
+        return (self.high - self.low) // self.step
+
+    def at(self, steps: int) -> int:
+        """``low + steps * step``."""
+        return self.low + steps * self.step
 
 
 Dimension = Fixed | Choice | FloatRange | IntRange
@@ -84,13 +109,22 @@ class Space:
         optimizers: Optimizer -> its own dimensions; an own one goes before a shared one.
         schedules: Schedule -> its own dimensions.
         shared: ``learning_rate``, ``momentum``: one dimension for every optimizer that has it.
-        network: layers, units, activation, dropout_rate, l2, batch_size.
+        network: layers, units, activation, dropout_rate, l2, batch_size and the like.
+        units_by_layer: Units of the first hidden layer, of the second, ...; in the place of
+            ``units`` and ``shape``.
     """
 
     optimizers: Mapping[str, Mapping[str, Dimension]] = field(default_factory=dict)
     schedules: Mapping[str, Mapping[str, Dimension]] = field(default_factory=dict)
     shared: Mapping[str, Dimension] = field(default_factory=dict)
     network: Mapping[str, Dimension] = field(default_factory=dict)
+    units_by_layer: tuple[Dimension, ...] = ()
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The network's hyperparameters that every configuration has, in their order."""
+        by_layer = ("units", "shape") if self.units_by_layer else ()
+        return tuple(name for name in NETWORK if name not in (*by_layer, *ENGINE_DEFAULTS))
 
     @property
     def complete(self) -> bool:
@@ -105,7 +139,7 @@ class Space:
             for name, own in self.schedules.items()
             for key in SCHEDULES[name]
         )
-        network_full = all(key in self.network for key in NETWORK)
+        network_full = all(key in self.network for key in self.asked)
         present = bool(self.optimizers) and bool(self.schedules)
         return present and optimizers_full and schedules_full and network_full
 
@@ -126,23 +160,27 @@ class Space:
         settings = self._optimizer_settings(optimizer, suggest)
         schedule = str(suggest("schedule", _one_of(SCHEDULES, self.schedules)))
         steps = {
-            key: _number(suggest(f"schedule.{schedule}.{key}", self.schedules[schedule][key]))
+            key: suggest(f"schedule.{schedule}.{key}", self.schedules[schedule][key])
             for key in SCHEDULES[schedule]
             if key in self.schedules[schedule]
         }
-        network = {name: suggest(name, self.network[name]) for name in NETWORK}
+        network: dict[str, Any] = {}
+        for name in NETWORK:
+            if name == "units" and self.units_by_layer:
+                network[name] = tuple(
+                    suggest(f"units_{number}", self.units_by_layer[number - 1])
+                    for number in range(1, network["layers"] + 1)
+                )
+            elif name in self.network:
+                network[name] = suggest(name, self.network[name])
+        network["batch_norm"] = network["batch_norm"] == "on"
         return Hyperparameters(
             optimizer=optimizer,
             learning_rate=settings.pop("learning_rate"),
             optimizer_settings=settings,
             schedule=schedule,
             schedule_settings=steps,
-            layers=int(network["layers"]),
-            units=int(network["units"]),
-            activation=str(network["activation"]),
-            dropout_rate=float(network["dropout_rate"]),
-            l2=float(network["l2"]),
-            batch_size=int(network["batch_size"]),
+            **network,
         )
 
     def _optimizer_settings(
@@ -165,7 +203,12 @@ class Space:
         if self.schedules:
             mapping["schedule"] = _family(SCHEDULES, self.schedules)
         mapping.update(_written(SHARED, self.shared))
-        mapping.update(_written(NETWORK, self.network))
+        for name in NETWORK:
+            if name == "units" and self.units_by_layer:
+                # A list in the list is what tells a layer's own units from a choice.
+                mapping[name] = [_as_list(_syntax(units)) for units in self.units_by_layer]
+            elif name in self.network:
+                mapping[name] = _syntax(self.network[name])
         return mapping
 
 
@@ -173,10 +216,6 @@ def _one_of(table: Iterable[str], members: Mapping[str, object]) -> Fixed | Choi
     # In the table's order, so that a mapping that lost its order (JSON) asks the same question.
     names = tuple(name for name in table if name in members)
     return Fixed(names[0]) if len(names) == 1 else Choice(names)
-
-
-def _number(value: Value) -> int | float:
-    return float(value) if isinstance(value, str) else value
 
 
 def _family(
@@ -187,6 +226,10 @@ def _family(
 
 def _written(order: Iterable[str], dimensions: Mapping[str, Dimension]) -> dict[str, Any]:
     return {key: _syntax(dimensions[key]) for key in order if key in dimensions}
+
+
+def _as_list(syntax: Any) -> Any:
+    return syntax if isinstance(syntax, list | dict) else [syntax]
 
 
 def _syntax(dimension: Dimension) -> Any:

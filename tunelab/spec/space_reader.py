@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tunelab.spec.default_space import SEARCHED_OPTIMIZERS
 from tunelab.spec.dimension_reader import read_dimension
 from tunelab.spec.part import Complaint, Place
 from tunelab.spec.rules import RefusedError, Rule, shown, unknown
-from tunelab.spec.space import Dimension, Space
+from tunelab.spec.space import Choice, Dimension, Fixed, Space, bounds
 from tunelab.spec.tables import NETWORK, OPTIMIZERS, SCHEDULES, SHARED
 
 SPACE_KEYS = ("optimizer", "schedule", *SHARED, *NETWORK)
@@ -36,12 +37,59 @@ class _Reader:
                     Complaint((key,), unknown("hyperparameter", key, SPACE_KEYS, at_key=True))
                 )
         optimizers = self._family("optimizer", OPTIMIZERS, given)
+        schedules = self._family("schedule", SCHEDULES, given)
+        self._check_schedules(schedules)
+        by_layer = self._units_by_layer(given)
+        rest = {key: value for key, value in given.items() if key != "units" or not by_layer}
+        network = self._dimensions((), NETWORK, rest)
+        if by_layer:
+            self._check_layers(network, len(by_layer))
         return Space(
             optimizers=optimizers,
-            schedules=self._family("schedule", SCHEDULES, given),
-            shared=self._shared(given, optimizers or {name: {} for name in OPTIMIZERS}),
-            network=self._dimensions((), NETWORK, given),
+            schedules=schedules,
+            shared=self._shared(given, optimizers or {name: {} for name in SEARCHED_OPTIMIZERS}),
+            network=network,
+            units_by_layer=tuple(units for units in by_layer if units is not None),
         )
+
+    def _check_schedules(self, schedules: Mapping[str, Mapping[str, Dimension]]) -> None:
+        """Some settings have no default that could suit."""
+        missing = "piecewise" in schedules and "rates" not in schedules["piecewise"]
+        refused_already = any(
+            item.place[:2] == ("schedule", "piecewise") for item in self.complaints
+        )
+        if missing and not refused_already:
+            message = "piecewise needs its rates by epoch"
+            hint = "write 'piecewise: {rates: {10: 0.01, 20: 0.001}}'"
+            refused = RefusedError(message, hint, at_key=True)
+            self.complaints.append(Complaint(("schedule", "piecewise"), refused))
+        own = schedules.get("inverse_time", {})
+        unit = own.get("unit")
+        may_be_step = unit == Fixed("step") or (isinstance(unit, Choice) and "step" in unit.values)
+        if may_be_step and "decay_rate" not in own:
+            message = "needs a decay_rate beside it: the default one is meant per epoch"
+            refused = RefusedError(message)
+            self.complaints.append(Complaint(("schedule", "inverse_time", "unit"), refused))
+
+    def _units_by_layer(self, given: Mapping[Any, Any]) -> list[Dimension | None]:
+        """The dimensions of ``units`` if it is a list that holds lists or ranges: one a layer."""
+        units = given.get("units")
+        if not isinstance(units, Sequence) or isinstance(units, str):
+            return []
+        if all(not isinstance(item, Mapping | Sequence) or isinstance(item, str) for item in units):
+            return []
+        if "shape" in given:
+            refused = RefusedError("has no effect: every layer has its own units", at_key=True)
+            self.complaints.append(Complaint(("shape",), refused))
+        rule = NETWORK["units"]
+        return [self._dimension(("units", i), rule, item) for i, item in enumerate(units)]
+
+    def _check_layers(self, network: Mapping[str, Dimension], n_units: int) -> None:
+        layers = network.get("layers")
+        if layers is not None and bounds(layers)[1] > n_units:
+            message = f"must be at most {n_units}, the layers that units lists"
+            refused = RefusedError(f"{message}, got {bounds(layers)[1]:g}")
+            self.complaints.append(Complaint(("layers",), refused))
 
     def _family(
         self, key: str, table: Mapping[str, Mapping[str, Rule]], given: Mapping[Any, Any]

@@ -11,7 +11,9 @@ from unicodedata import category
 from pydantic import BeforeValidator, Field, PlainValidator, ValidationError
 
 from tunelab.errors import Problem, StudyFileError, nearest
+from tunelab.spec.contradictions import contradictions_of
 from tunelab.spec.default_space import complete_space
+from tunelab.spec.grid import MAX_CELLS, count_cells
 from tunelab.spec.monitor_section import MonitorSpec, read_monitor
 from tunelab.spec.part import Complaint, Part, refuse
 from tunelab.spec.problems import problems_of
@@ -26,7 +28,7 @@ from tunelab.spec.sections import (
 )
 from tunelab.spec.space import Space, bounds
 from tunelab.spec.space_reader import SPACE_KEYS, read_space
-from tunelab.spec.tables import DATASETS, METRICS
+from tunelab.spec.tables import DATASETS, GRID, LOSSES, METRICS
 
 __all__ = [
     "DataSpec",
@@ -75,27 +77,9 @@ def _space(given: object) -> Space:
     if isinstance(given, Space):
         return given
     space, complaints = read_space(given)
-    complaints = complaints or _end_above_rate(space)
     if complaints:
         refuse("space", complaints)
     return space
-
-
-def _end_above_rate(space: Space) -> list[Complaint]:
-    """A cosine falls: where it ends must not lie above any rate that it may begin with."""
-    end = space.schedules.get("cosine", {}).get("end")
-    if end is None:
-        return []
-    # Neither the budget nor the number of rows bears on the rates.
-    whole = complete_space(space, max_epochs=1, n_train=1)
-    lowest = min(
-        bounds({**whole.shared, **own}["learning_rate"])[0] for own in whole.optimizers.values()
-    )
-    greatest = bounds(end)[1]
-    if greatest <= lowest:
-        return []
-    message = f"must be at most the lowest learning_rate, {lowest:g}, got {greatest:g}"
-    return [Complaint(("schedule", "cosine", "end"), RefusedError(message))]
 
 
 class StudySpec(Part):
@@ -136,15 +120,29 @@ class StudySpec(Part):
         if isinstance(data, str) and DATASETS.get(data, task) != task:
             message = f"must be {DATASETS[data]} for the data set {data}, got {task}"
             complaints.append(Complaint(("task",), RefusedError(message)))
-        metric = _peek(given, "objective", "metric")
-        others = {name for names in METRICS.values() for name in names} - set(METRICS[task])
-        if isinstance(metric, str) and metric in others:
-            message = f"{metric} is no metric of {task}; known: {' '.join(METRICS[task])}"
-            complaints.append(Complaint(("objective", "metric"), RefusedError(message)))
+        for key, table in (("metric", METRICS), ("loss", LOSSES)):
+            name = _peek(given, "objective", key)
+            known = tuple(table[task])
+            others = {other for names in table.values() for other in names} - set(known)
+            if isinstance(name, str) and name in others:
+                message = f"{name} is no {key} of {task}; known: {' '.join(known)}"
+                complaints.append(Complaint(("objective", key), RefusedError(message)))
         if task == "regression" and _peek(given, "data", "label_noise") is not None:
             refused = RefusedError("needs classification: targets have no labels", at_key=True)
             complaints.append(Complaint(("data", "label_noise"), refused))
         return complaints
+
+    def contradictions(self) -> list[Complaint]:
+        """The space must suit the task, the budget and the sampler, and its own parts."""
+        return [
+            Complaint(("space", *item.place), item.refused)
+            for item in contradictions_of(
+                self.space,
+                task=self.task,
+                max_epochs=self.search.max_epochs,
+                grid=self.search.sampler == GRID,
+            )
+        ]
 
     @classmethod
     def unknown_key(cls, key: str) -> RefusedError:
@@ -169,24 +167,56 @@ class StudySpec(Part):
             raise ValueError("the search space has gaps; call resolve(n_train) first")
         return self.space
 
+    @property
+    def n_trials(self) -> int:
+        """The number of trials.
+
+        Raises:
+            ValueError: If the study has not been resolved.
+        """
+        if self.search.n_trials is None:
+            raise ValueError("the number of trials is not settled; call resolve(n_train) first")
+        return self.search.n_trials
+
     def resolve(self, n_train: int) -> StudySpec:
-        """The study with its space completed from the default space.
+        """The study with its space completed from the default space, and its trials counted.
 
         Args:
             n_train: Rows of the training split.
 
         Raises:
-            StudyFileError: If the space asks for more than the data have.
+            StudyFileError: If the study asks for more than the data, or the grid, have.
         """
         given = self.space.network.get("batch_size")
         largest = 0 if given is None else int(bounds(given)[1])
         if largest > n_train:
             message = f"batch_size {largest} > {n_train} training rows"
-            hint = f"use at most {n_train}"
-            where = f"study {self.name}"
-            raise StudyFileError([Problem(where, None, None, "space.batch_size", message, hint)])
-        space = complete_space(self.space, self.search.max_epochs, n_train)
-        return self.model_copy(update={"space": space})
+            raise self._refusal("space.batch_size", message, f"use at most {n_train}")
+        grid = self.search.sampler == GRID
+        space = complete_space(self.space, self.search.max_epochs, n_train, fixed=grid)
+        n_trials = self._grid_trials(space) if grid else self.n_trials
+        search = self.search.model_copy(update={"trials": n_trials})
+        return self.model_copy(update={"space": space, "search": search})
+
+    def _grid_trials(self, space: Space) -> int:
+        """As many as were asked for, or as there are cells."""
+        n_cells = self._n_cells(space)
+        n_trials = self.search.trials or n_cells
+        if n_trials > n_cells:
+            message = f"must be at most {n_cells}, the cells of the grid, got {n_trials}"
+            hint = "leave the key out: a grid counts its cells"
+            raise self._refusal("search.trials", message, hint)
+        return n_trials
+
+    def _n_cells(self, space: Space) -> int:
+        number = count_cells(space)
+        if number is None:
+            message = f"a grid must have at most {MAX_CELLS} cells, got more"
+            raise self._refusal("space", message, "shorten its lists, or use another sampler")
+        return number
+
+    def _refusal(self, key: str, message: str, hint: str) -> StudyFileError:
+        return StudyFileError([Problem(f"study {self.name}", None, None, key, message, hint)])
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> StudySpec:

@@ -203,6 +203,9 @@ class _Builder:
     def _key(self, parent: _Open, node: Node) -> None:
         parent.key_mark = node.mark
         parent.key = None
+        if isinstance(node.value, int) and not isinstance(node.value, bool):
+            # Epochs in a table of learning rates; everywhere else an unknown key.
+            node = replace(node, value=shown(node.value))
         if not isinstance(node.value, str):
             got = shown(node.value)
             hint = "put the key in quotes" if isinstance(node.value, int | float) else None

@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from enum import Enum
 
 from tunelab.spec.study import StudySpec
+from tunelab.spec.tables import GRID
 from tunelab.storage.claims import has_lost, requeue_lost
 from tunelab.storage.engine import Database
 from tunelab.storage.leases import BEAT_SECONDS, Lease, renew_lease
@@ -72,6 +73,7 @@ class Coordinator:
         self._n_workers = n_workers
         self._n_total = study.n_trials
         self._seed = spec.search.seed
+        self._grid = spec.search.sampler == GRID
         self._optuna = OptunaStudy(
             spec.search_space,
             sampler=spec.search.sampler,
@@ -209,7 +211,8 @@ class Coordinator:
                     number=number,
                     hyperparameters=proposal.hyperparameters.to_flat(),
                     sampler_state=proposal.sampler_state,
-                    seed=trial_seed(self._seed, number),
+                    # The cells of a grid are compared: all begin at the same weights.
+                    seed=trial_seed(self._seed, 0 if self._grid else number),
                     limits=self._pruner.limits(self._completed),
                 )
             )

@@ -15,12 +15,14 @@ from optuna.distributions import distribution_to_json, json_to_distribution
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from tunelab.spec.default_space import default_value
+from tunelab.spec.grid import cells
 from tunelab.spec.hyperparameters import Hyperparameters
 from tunelab.spec.space import Space
+from tunelab.spec.tables import GRID
 from tunelab.storage.states import EndReason
 from tunelab.storage.trials import TrialRow
 from tunelab.tuning.samplers import trial_sampler
-from tunelab.tuning.suggest import preset_trial, suggest_from
+from tunelab.tuning.suggest import from_cell, preset_trial, suggest_from
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -54,14 +56,20 @@ class OptunaStudy:
         self._sampler = sampler
         self._seed = seed
         self._study = optuna.create_study(direction="maximize" if maximize else "minimize")
+        self._cells = list(cells(space)) if sampler == GRID else None
         self._n = 0
 
     def propose(self) -> Proposal:
-        """The next configuration: the default one first, then what the sampler proposes."""
+        """The next configuration: the default one first, then what the sampler proposes.
+
+        Raises:
+            IndexError: If a grid has no more cells.
+        """
         number = self._n
         self._n += 1
-        if number == 0:
-            hyperparameters, preset = preset_trial(self._space, default_value)
+        if number == 0 or self._cells is not None:
+            choose = default_value if self._cells is None else from_cell(self._cells[number])
+            hyperparameters, preset = preset_trial(self._space, choose)
             self._study.add_trial(
                 create_trial(
                     state=TrialState.RUNNING,

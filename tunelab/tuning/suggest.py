@@ -14,13 +14,12 @@ an optional range                      ``NAME?``, ``on`` or ``off``; the range's
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from decimal import Decimal
 from typing import Any
 
 from optuna.trial import FixedTrial, Trial
 
+from tunelab.spec.grid import Cell
 from tunelab.spec.hyperparameters import Hyperparameters
 from tunelab.spec.space import Choice, Dimension, Fixed, FloatRange, IntRange, Space, Value
 
@@ -53,18 +52,13 @@ def _in_range(trial: Trial | FixedTrial, name: str, dimension: FloatRange | IntR
         return min(max(1 - distance, low), high)
     if dimension.step is not None:
         # Optuna's own steps would lose the end of a range that they reach only up to rounding.
-        steps = trial.suggest_int(f"{name}/step", 0, _n_steps(dimension.step, low, high))
-        return _stepped(dimension.step, low, high, steps)
+        return dimension.at(trial.suggest_int(f"{name}/step", 0, dimension.n_steps))
     return trial.suggest_float(name, low, high, log=log)
 
 
-def _n_steps(step: float, low: float, high: float) -> int:
-    return math.floor((high - low) / step + 1e-9)
-
-
-def _stepped(step: float, low: float, high: float, steps: int) -> float:
-    """``low + steps * step``, counted in decimal digits: three steps of 0.1 are 0.3."""
-    return min(float(Decimal(str(low)) + steps * Decimal(str(step))), high)
+def from_cell(cell: Cell) -> Suggester:
+    """A suggester that answers as a grid's cell says."""
+    return lambda name, dimension: cell[name]  # noqa: ARG005
 
 
 def preset_trial(space: Space, choose: Suggester) -> tuple[Hyperparameters, FixedTrial]:

@@ -38,8 +38,16 @@ class Run(Protocol):
 class Backend(Protocol):
     """Starts runs. The NumPy engine is one; another framework would be another."""
 
-    def planned_rates(self, hyperparameters: Hyperparameters, max_epochs: int) -> list[float]:
-        """The learning rates of epochs 1 to ``max_epochs``, which the monitor must know."""
+    def planned_rates(
+        self, hyperparameters: Hyperparameters, *, max_epochs: int, n_train: int
+    ) -> list[float]:
+        """The rates at the first step of epochs 1 to ``max_epochs``, which the monitor must know.
+
+        Args:
+            hyperparameters: The configuration.
+            max_epochs: The budget.
+            n_train: Training rows: some schedules count steps.
+        """
 
     def start(
         self,
@@ -48,6 +56,7 @@ class Backend(Protocol):
         *,
         max_epochs: int,
         seed: int,
+        loss: str | None,
         score: str | None,
         state: StateDict | None,
         should_stop: Callable[[], bool],
@@ -59,6 +68,7 @@ class Backend(Protocol):
             data: Training and validation rows.
             max_epochs: The budget.
             seed: Decides initial weights, batch order and dropout.
+            loss: Name of the loss to minimise; None for the task's usual one.
             score: Name of the metric to compute beside the losses; None for none.
             state: Of an earlier run with the same arguments, to continue from.
             should_stop: Read before every step; once true, the iteration ends.

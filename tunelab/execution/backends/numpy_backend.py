@@ -7,7 +7,7 @@ from collections.abc import Callable
 from tunelab.execution.backends.base import Run
 from tunelab.spec.hyperparameters import Hyperparameters
 from tunelab.training.arrays import StateDict, TrainingData
-from tunelab.training.loop import TrainingRun
+from tunelab.training.loop import TrainingRun, steps_per_epoch
 from tunelab.training.optimizers import make_optimizer
 from tunelab.training.schedules import Schedule, make_schedule, planned_rates
 
@@ -15,9 +15,15 @@ from tunelab.training.schedules import Schedule, make_schedule, planned_rates
 class NumpyBackend:
     """Trains dense networks on the processor, in one thread."""
 
-    def planned_rates(self, hyperparameters: Hyperparameters, max_epochs: int) -> list[float]:
-        """The learning rates of epochs 1 to ``max_epochs``."""
-        return planned_rates(_schedule(hyperparameters, max_epochs), max_epochs)
+    def planned_rates(
+        self, hyperparameters: Hyperparameters, *, max_epochs: int, n_train: int
+    ) -> list[float]:
+        """The learning rates at the first step of epochs 1 to ``max_epochs``."""
+        return planned_rates(
+            _schedule(hyperparameters, max_epochs, n_train),
+            max_epochs,
+            steps_per_epoch=_steps(hyperparameters, n_train),
+        )
 
     def start(
         self,
@@ -26,6 +32,7 @@ class NumpyBackend:
         *,
         max_epochs: int,
         seed: int,
+        loss: str | None,
         score: str | None,
         state: StateDict | None,
         should_stop: Callable[[], bool],
@@ -33,14 +40,21 @@ class NumpyBackend:
         """Start or continue a run, as :class:`tunelab.execution.backends.base.Backend` says."""
         run = TrainingRun(
             data,
-            units=[hyperparameters.units] * hyperparameters.layers,
+            units=hyperparameters.widths(data.n_outputs),
             activation=hyperparameters.activation,
+            initializer=hyperparameters.initializer or "matched",
+            batch_norm=hyperparameters.batch_norm,
             dropout_rate=hyperparameters.dropout_rate,
+            l1=hyperparameters.l1 or 0.0,
             l2=hyperparameters.l2,
+            gradient_clip=hyperparameters.gradient_clip or 0.0,
+            label_smoothing=hyperparameters.label_smoothing or 0.0,
+            class_weight=hyperparameters.class_weight or "none",
+            loss=loss,
             optimizer=make_optimizer(
                 hyperparameters.optimizer, dict(hyperparameters.optimizer_settings)
             ),
-            schedule=_schedule(hyperparameters, max_epochs),
+            schedule=_schedule(hyperparameters, max_epochs, len(data.x_train)),
             batch_size=hyperparameters.batch_size,
             max_epochs=max_epochs,
             seed=seed,
@@ -52,10 +66,17 @@ class NumpyBackend:
         return run
 
 
-def _schedule(hyperparameters: Hyperparameters, max_epochs: int) -> Schedule:
+def _steps(hyperparameters: Hyperparameters, n_train: int) -> int:
+    return steps_per_epoch(
+        n_train, hyperparameters.batch_size, batch_norm=hyperparameters.batch_norm
+    )
+
+
+def _schedule(hyperparameters: Hyperparameters, max_epochs: int, n_train: int) -> Schedule:
     return make_schedule(
         hyperparameters.schedule,
         hyperparameters.learning_rate,
         max_epochs,
         dict(hyperparameters.schedule_settings),
+        steps_per_epoch=_steps(hyperparameters, n_train),
     )

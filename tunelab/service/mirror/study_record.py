@@ -65,7 +65,7 @@ def study_params(spec: StudySpec) -> dict[str, str]:
         "metric": spec.objective.metric,
         "sampler": search.sampler,
         "pruner": search.pruner.name,
-        "trials": str(search.trials),
+        "trials": str(spec.n_trials),
         "max_epochs": str(search.max_epochs),
         "seed": str(search.seed),
     }

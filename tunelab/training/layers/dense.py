@@ -17,31 +17,37 @@ class Dense(Layer):
         n_inputs: Columns of ``x``.
         n_outputs: Columns of ``y``.
         initializer: Draws ``W``; ``b`` starts at zero.
+        bias: Whether there is ``b``. A batch norm that follows would take it out again.
     """
 
-    def __init__(self, n_inputs: int, n_outputs: int, initializer: Initializer) -> None:
+    def __init__(
+        self, n_inputs: int, n_outputs: int, initializer: Initializer, *, bias: bool = True
+    ) -> None:
         self.n_inputs = n_inputs
         self.n_outputs = n_outputs
         self.initializer = initializer
         self.weights = Parameter(n_inputs, n_outputs)
-        self.bias = Parameter(n_outputs, n_penalised=0)
-        self.parameters = (self.weights, self.bias)
+        self.bias = Parameter(n_outputs, n_penalised=0) if bias else None
+        self.parameters = (self.weights,) if self.bias is None else (self.weights, self.bias)
 
     def initialize(self, generator: np.random.Generator) -> None:
         """Draw ``W``, and set ``b`` to zero."""
         self.weights.value[...] = self.initializer(generator, self.n_inputs, self.n_outputs)
-        self.bias.value[...] = 0.0
+        if self.bias is not None:
+            self.bias.value[...] = 0.0
 
     def forward(self, plan: Plan, x: Floats) -> tuple[Floats, Backward]:
         """Record ``y = x W + b``; backward ``dW = x' dy``, ``db = 1' dy``, ``dx = dy W'``."""
         weights, bias = self.weights, self.bias
         y = plan.buffer(plan.batch_size, self.n_outputs)
         plan.call(np.dot, x, weights.value, y)
-        plan.call(np.add, y, bias.value, y)
+        if bias is not None:
+            plan.call(np.add, y, bias.value, y)
 
         def backward(dy: Floats) -> Floats:
             plan.call(np.dot, x.T, dy, weights.grad)
-            plan.call(np.dot, plan.ones, dy, bias.grad)
+            if bias is not None:
+                plan.call(np.dot, plan.ones, dy, bias.grad)
             dx = plan.buffer(plan.batch_size, self.n_inputs)
             plan.call(np.dot, dy, weights.value.T, dx)
             return dx
@@ -49,8 +55,11 @@ class Dense(Layer):
         return y, backward
 
     def export(self) -> dict[str, Floats]:
-        """``weights``, shape (inputs, outputs), and ``bias``, shape (outputs,)."""
-        return {"weights": self.weights.value.copy(), "bias": self.bias.value.copy()}
+        """``weights``, shape (inputs, outputs), and ``bias``, shape (outputs,), if there is one."""
+        arrays = {"weights": self.weights.value.copy()}
+        if self.bias is not None:
+            arrays["bias"] = self.bias.value.copy()
+        return arrays
 
 
 class InputDense(Layer):
@@ -63,36 +72,49 @@ class InputDense(Layer):
         n_inputs: Features, without the column of ones.
         n_outputs: Columns of ``y``.
         initializer: Draws ``W``; ``b`` starts at zero.
+        bias: Whether there is ``b``; without it the column of ones is not read.
     """
 
-    def __init__(self, n_inputs: int, n_outputs: int, initializer: Initializer) -> None:
+    def __init__(
+        self, n_inputs: int, n_outputs: int, initializer: Initializer, *, bias: bool = True
+    ) -> None:
         self.n_inputs = n_inputs
         self.n_outputs = n_outputs
         self.initializer = initializer
-        self.matrix = Parameter(n_inputs + 1, n_outputs, n_penalised=n_inputs * n_outputs)
+        self.matrix = Parameter(
+            n_inputs + 1 if bias else n_inputs, n_outputs, n_penalised=n_inputs * n_outputs
+        )
         self.parameters = (self.matrix,)
 
     def initialize(self, generator: np.random.Generator) -> None:
         """Draw ``W``, and set ``b`` to zero."""
-        self.matrix.value[:-1] = self.initializer(generator, self.n_inputs, self.n_outputs)
-        self.matrix.value[-1] = 0.0
+        self.matrix.value[...] = 0.0
+        self.matrix.value[: self.n_inputs] = self.initializer(
+            generator, self.n_inputs, self.n_outputs
+        )
 
     def forward(self, plan: Plan, x: Floats) -> tuple[Floats, Backward]:
         """Record ``y = x M``; backward ``dM = x' dy``. ``x``: shape (batch, features + 1)."""
         matrix = self.matrix
+        x = x[:, : matrix.shape[0]]
         y = plan.buffer(plan.batch_size, self.n_outputs)
-        plan.call(np.dot, x, matrix.value, y)
+        # x is a part of the batch's columns. np.dot, a little faster on whole arrays, would copy
+        # it in every call; np.matmul hands it to BLAS as it lies.
+        plan.call(np.matmul, x, matrix.value, y)
 
         def backward(dy: Floats) -> Floats:
-            plan.call(np.dot, x.T, dy, matrix.grad)
+            plan.call(np.matmul, x.T, dy, matrix.grad)
             return dy
 
         return y, backward
 
     def export(self) -> dict[str, Floats]:
-        """``weights``, shape (features, outputs), and ``bias``, shape (outputs,)."""
-        value = self.matrix.value
-        return {"weights": value[:-1].copy(), "bias": value[-1].copy()}
+        """``weights``, shape (features, outputs), and ``bias``, shape (outputs,), if any."""
+        n, value = self.n_inputs, self.matrix.value
+        arrays = {"weights": value[:n].copy()}
+        if len(value) > n:
+            arrays["bias"] = value[n].copy()
+        return arrays
 
 
 class OutputDense(Layer):

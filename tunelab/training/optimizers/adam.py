@@ -8,14 +8,11 @@ import numpy as np
 
 from tunelab.training.arrays import Floats
 from tunelab.training.optimizers.base import Optimizer
-
-_MAX_INTERVAL = 64
-_MAX_GROWTH = 1e9
-"""Limit of ``beta ** -s``: far from float32's overflow at 3e38, even times a large gradient."""
+from tunelab.training.optimizers.ranges import check_epsilon, check_share
 
 
 class Adam(Optimizer):
-    """Adaptive moments.
+    """Adaptive moments: momentum, over the root of the mean squared gradient, both unbiased.
 
     For a weight ``w``, its gradient ``g`` and step ``t`` = 1, 2, ...::
 
@@ -23,15 +20,14 @@ class Adam(Optimizer):
         v <- beta_2 * v + (1 - beta_2) * g^2
         w <- w - learning_rate * m / (1 - beta_1^t) / (sqrt(v / (1 - beta_2^t)) + epsilon)
 
-    Source: Kingma & Ba (2015), arXiv:1412.6980, Algorithm 1: ``epsilon`` is added to the corrected
-    root, as in PyTorch. Keras (default 1e-7) and scikit-learn add it to the uncorrected root, the
-    variant of the paper's section 2, where it weighs more in early steps.
+    Source: Kingma & Ba (2015), arXiv:1412.6980, Algorithm 1; Ruder (2016), arXiv:1609.04747,
+    section 4.6, as in the lecture. ``epsilon`` is added to the corrected root, as in PyTorch.
+    Keras (default 1e-7) and scikit-learn add it to the uncorrected root, the variant of the
+    paper's section 2, where it weighs more in early steps.
 
-    How it is computed: two of the passes over memory only decay ``m`` and ``v``. They are saved by
-    keeping the sums undecayed, ``m~ = sum(g * beta_1^-s)`` and ``v~ = sum(g^2 * beta_2^-s)``, and
-    putting the decay into the factors that are multiplied in anyway. ``s`` counts the steps since
-    the sums were last brought back to size, which happens often enough that ``beta^-s`` stays
-    below 1e9, at the latest after 64 steps.
+    How it is computed: the slots hold ``m / (1 - beta_1)`` and ``v / (1 - beta_2)``, the sums that
+    decay. Their updates need no factor for the new gradient, which saves two passes over memory;
+    the constants and the corrections go into the step's factors.
 
     Args:
         beta_1: Decay of the mean gradient, in [0, 1).
@@ -40,84 +36,67 @@ class Adam(Optimizer):
 
     Raises:
         ValueError: If an argument is out of range.
+
+    >>> w = np.array([1.0, 1.0])
+    >>> optimizer = Adam().bind(w)
+    >>> optimizer.step(w, np.array([3.0, -0.5]), learning_rate=0.1)
+    >>> w.round(4)  # the corrections make the first step as long as the rate
+    array([0.9, 1.1])
     """
 
     n_slots = 2
-    counter_names = ("t", "s")  # steps so far; steps since the sums were brought back to size
+    counter_names = ("t",)
 
     def __init__(
         self, *, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8
     ) -> None:
-        for name, beta in (("beta_1", beta_1), ("beta_2", beta_2)):
-            if not 0.0 <= beta < 1.0:
-                raise ValueError(f"{name} must be in [0, 1), got {beta}")
-        if not (epsilon > 0.0 and math.isfinite(epsilon)):
-            raise ValueError(f"epsilon must be > 0 and finite, got {epsilon}")
+        check_share("beta_1", beta_1)
+        check_share("beta_2", beta_2)
+        check_epsilon(epsilon)
         self.beta_1 = beta_1
         self.beta_2 = beta_2
         self.epsilon = epsilon
-        self.interval = min(_renormalisation_interval(beta_1), _renormalisation_interval(beta_2))
 
     def _allocate(self, params: Floats) -> None:
         self._m, self._v = self.slots
         self._scratch = np.empty_like(params)
-        self._vanishing = np.empty(params.shape, np.bool_)
-        # The step's factors, as arrays without axes: a Python number would be converted in every
-        # call, which on a small network is a tenth of the update.
-        self._growth_1, self._growth_2, self._floor, self._step_size = (
-            np.empty((), params.dtype) for _ in range(4)
-        )
-        self._smallest = float(np.finfo(params.dtype).tiny) * 1e8
+        self._decay_1 = self._scalar(self.beta_1)
+        self._decay_2 = self._scalar(self.beta_2)
+        self._floor = self._scalar()
+        self._step_size = self._scalar()
 
     def step(self, params: Floats, grads: Floats, learning_rate: float) -> None:
         """Update ``params`` in place. Both are the network's flat vectors, shape (n_params,)."""
-        if self.counters["s"] == self.interval:
-            self._renormalise()
-        s = self.counters["s"]
-        t = self.counters["t"] + 1
-        self.counters = {"t": t, "s": s + 1}
-        decay_1, decay_2 = self.beta_1**s, self.beta_2**s
-        # With m = (1 - beta_1) * decay_1 * m~ and v = (1 - beta_2) * decay_2 * v~, the update is
-        # step_size * m~ / (sqrt(v~) + epsilon / root), where root * sqrt(v~) = sqrt(corrected v).
-        root = math.sqrt((1.0 - self.beta_2) * decay_2 / (1.0 - self.beta_2**t))
-        corrected_1 = (1.0 - self.beta_1) * decay_1 / (1.0 - self.beta_1**t)
-        self._growth_1[()] = 1.0 / decay_1
-        self._growth_2[()] = 1.0 / decay_2
+        t = self._count_step()
+        m = self._m
+        m *= self._decay_1
+        m += grads
+        self._move(params, grads, m, learning_rate, t)
+
+    def _move(
+        self, params: Floats, grads: Floats, direction: Floats, learning_rate: float, t: int
+    ) -> None:
+        """Update ``v``, and ``params`` by the corrected ``direction`` over the root of ``v``.
+
+        Args:
+            params: Shape (n_params,).
+            grads: Likewise.
+            direction: An average of gradients over (1 - beta_1), like the slot of ``m``.
+            learning_rate: The step size.
+            t: The number of this step, from 1.
+        """
+        # root * sqrt(slot of v) is the corrected root, so the whole fraction is
+        # step_size * direction / (sqrt(slot of v) + epsilon / root).
+        root = math.sqrt((1.0 - self.beta_2) / (1.0 - self.beta_2**t))
+        corrected = (1.0 - self.beta_1) / (1.0 - self.beta_1**t)
         self._floor[()] = self.epsilon / root
-        self._step_size[()] = learning_rate * corrected_1 / root
-        scratch = self._scratch
-        np.multiply(grads, self._growth_1, out=scratch)
-        self._m += scratch
+        self._step_size[()] = learning_rate * corrected / root
+        v, scratch = self._v, self._scratch
         np.multiply(grads, grads, out=scratch)
-        scratch *= self._growth_2
-        self._v += scratch
-        np.sqrt(self._v, out=scratch)
+        v *= self._decay_2
+        v += scratch
+        np.sqrt(v, out=scratch)
         scratch += self._floor
-        np.divide(self._m, scratch, out=scratch)
+        np.divide(direction, scratch, out=scratch)
         scratch *= self._step_size
         params -= scratch
-
-    def _renormalise(self) -> None:
-        """Apply the decay that is due, and clear what is about to become denormal.
-
-        Arithmetic on denormal numbers costs twice the time, and numbers this small (1e-30 in
-        float32) change no update.
-        """
-        for slot, beta in ((self._m, self.beta_1), (self._v, self.beta_2)):
-            slot *= beta ** self.counters["s"]
-            np.less(np.abs(slot, out=self._scratch), self._smallest, out=self._vanishing)
-            np.copyto(slot, 0.0, where=self._vanishing)
-        self.counters["s"] = 0
-
-
-def _renormalisation_interval(beta: float) -> int:
-    """The greatest n <= 64 for which ``beta ** -(n - 1)`` is at most 1e9.
-
-    >>> [_renormalisation_interval(beta) for beta in (0.0, 0.1, 0.5, 0.9, 0.999)]
-    [1, 10, 30, 64, 64]
-    """
-    if beta == 0.0:
-        return 1
-    # The tolerance keeps 0.1 at 10: its logarithm is not exact.
-    growing_steps = math.floor(math.log(_MAX_GROWTH) / -math.log(beta) + 1e-9)
-    return min(_MAX_INTERVAL, 1 + growing_steps)
