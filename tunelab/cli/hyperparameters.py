@@ -15,6 +15,8 @@ def short(flat: Mapping[str, Any]) -> str:
     ...        "schedule": "step_drop", "schedule.factor": 0.5, "layers": 3, "units": 256,
     ...        "dropout_rate": 0.2, "l2": 1e-5, "batch_size": 32})
     'nesterov 8.8e-2 step_drop 3x256 d.2 m.9 l2:1e-5 b32'
+    >>> short({"optimizer": "adam", "layers": 2, "units_1": 64, "units_2": 32, "batch_norm": "on"})
+    'adam 64-32 bn'
     """
     words = [clean(str(flat[name])) for name in ("optimizer",) if name in flat]
     if "learning_rate" in flat:
@@ -23,13 +25,18 @@ def short(flat: Mapping[str, Any]) -> str:
         words.append(clean(str(flat["schedule"])))
     if "layers" in flat and "units" in flat:
         words.append(f"{flat['layers']}x{flat['units']}")
+    elif "units_1" in flat:
+        words.append("-".join(str(flat[name]) for name in flat if name.startswith("units_")))
+    if flat.get("shape") == "funnel":
+        words.append("funnel")
+    if flat.get("batch_norm") == "on":
+        words.append("bn")
     for name, letter, digits in (("dropout_rate", "d", 2), ("momentum", "m", 3)):
         if flat.get(name):
             short = f"{flat[name]:.{digits}g}"
             short = exponent(flat[name]) if "e" in short else short.removeprefix("0")
             words.append(letter + short)
-    if flat.get("l2"):
-        words.append(f"l2:{exponent(flat['l2'])}")
+    words += [f"{name}:{exponent(flat[name])}" for name in ("l1", "l2") if flat.get(name)]
     if "batch_size" in flat:
         words.append(f"b{flat['batch_size']}")
     return " ".join(words)
