@@ -150,7 +150,8 @@ def _check_metric(spec: StudySpec, data: TrainingData) -> None:
     metric = spec.objective.metric
     if metric in METRICS and math.isnan(baseline_score(metric, data)):
         raise DataError(
-            f"{metric} cannot be computed: all validation rows have the same class",
+            f"{metric} cannot be computed from these {len(data.x_validation)} validation rows: "
+            f"it needs {'two classes' if data.n_classes else 'two rows'}",
             hint="make data.split.validation larger, or choose another objective.metric",
         )
 
@@ -158,7 +159,10 @@ def _check_metric(spec: StudySpec, data: TrainingData) -> None:
 def _check_grid(spec: StudySpec, n_trials: int) -> None:
     n_cells = count_cells(spec.search_space)
     if n_cells is not None and n_trials > n_cells:
-        raise UsageError(f"--trials must be at most {n_cells}, the cells of the grid")
+        raise UsageError(
+            f"the number of trials must be at most {n_cells}, the cells of the grid, "
+            f"got {n_trials} (--trials or TUNELAB_TRIALS)"
+        )
 
 
 def _has_more(study: StudyRow, n_finished: int) -> bool:
