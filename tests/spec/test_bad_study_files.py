@@ -104,7 +104,7 @@ SEARCH = [
         4,
         19,
         "search.sampler",
-        "unknown sampler 'tpee'; known: tpe random grid",
+        "unknown sampler 'tpee'; known: tpe random qmc grid",
         "'tpe'",
     ),
     (
@@ -112,7 +112,7 @@ SEARCH = [
         4,
         18,
         "search.pruner",
-        "unknown pruner 'medan'; known: median none",
+        "unknown pruner 'medan'; known: median percentile successive_halving none",
         "'median'",
     ),
     (
@@ -136,7 +136,7 @@ SEARCH = [
         4,
         9,
         "search",
-        "must be a mapping with the keys sampler pruner trials timeout max_epochs seed workers, go",
+        "must be a mapping with the keys sampler pruner trials timeout max_epochs seed",
         None,
     ),
     ("search: {trials: }", 4, 10, "search.trials", "has no value", "remove the key"),

@@ -81,6 +81,10 @@ class Part(BaseModel):
         """What is wrong between the fields; nothing in ``given`` has been checked yet."""
         return []
 
+    def contradictions(self) -> list[Complaint]:
+        """What is wrong between fields each of which is right."""
+        return []
+
     @classmethod
     def with_implied(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """``given`` with the values that others in it imply; nothing has been checked yet."""
@@ -100,6 +104,7 @@ class Part(BaseModel):
             part = handler(cls.with_implied(known))
         except ValidationError as error:
             refuse(cls.__name__, complaints + complaints_of(error))
+        complaints += part.contradictions()
         if complaints:
             refuse(cls.__name__, complaints)
         return part

@@ -19,6 +19,7 @@ from tunelab.spec.part import Complaint, Part, refuse
 from tunelab.spec.problems import problems_of
 from tunelab.spec.rules import Name, RefusedError, shown
 from tunelab.spec.sections import (
+    BUDGET,
     DEFAULT_MAX_EPOCHS,
     DataSpec,
     LabelNoise,
@@ -45,7 +46,7 @@ __all__ = [
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _LONGEST_DESCRIPTION = 10_000
-_MAY_CHANGE = {"description", "search.trials", "search.timeout", "search.workers"}
+_MAY_CHANGE = {"description", *(f"search.{key}" for key in BUDGET)}
 _LATER = {"confirm", "sweep"}
 _ABSENT = object()
 

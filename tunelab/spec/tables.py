@@ -163,8 +163,8 @@ LOSSES: dict[str, tuple[str, ...]] = {
 CLASSIFICATION_ONLY = ("label_smoothing", "class_weight")
 """Hyperparameters of the network that need classes."""
 
-GRID = "grid"
-SAMPLERS = ("tpe", "random", GRID)
+GRID, QMC = "grid", "qmc"
+SAMPLERS = ("tpe", "random", QMC, GRID)
 NO_PRUNER = "none"
-PRUNERS = ("median", NO_PRUNER)
+PRUNERS = ("median", "percentile", "successive_halving", NO_PRUNER)
 PRESETS = ("default", "careful", "eager", "off")
