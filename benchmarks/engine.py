@@ -512,7 +512,7 @@ def update(config: Config, optimizer: str) -> Measure:
     generator = np.random.default_rng(0)
     params, grads = generator.standard_normal((2, config.n_params), np.float32)
     bound = make_optimizer(optimizer, {}).bind(params)
-    # A whole number of Adam's intervals between two renormalisations.
+    # A whole number of the intervals at which slots are rounded.
     n_steps = 512 if config.n_params < 50_000 else 64
 
     def measure() -> float:

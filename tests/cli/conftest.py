@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +60,29 @@ def mapping(**search: Any) -> dict[str, Any]:
         "data": {"source": "sklearn", "name": "digits"},
         "search": {"trials": 6, "max_epochs": 30, **search},
     }
+
+
+def on_a_terminal(columns: int, *words: str, plain: bool = True) -> list[str]:
+    """What a person with a terminal of this width sees."""
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    env = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "CI")}
+    env |= {"TERM": "xterm", "NO_COLOR": "1" if plain else ""}
+    command = [sys.executable, "-m", "tunelab", *words]
+    with subprocess.Popen(command, stdout=follower, stderr=follower, env=env) as process:
+        os.close(follower)
+        seen = b""
+        while True:
+            try:
+                chunk = os.read(leader, 65536)
+            except OSError:  # Linux: the other end has been closed
+                break
+            if not chunk:
+                break
+            seen += chunk
+    os.close(leader)
+    assert process.returncode == 0
+    return seen.decode().replace("\r\n", "\n").splitlines()
 
 
 @pytest.fixture

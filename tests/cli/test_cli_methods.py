@@ -2,48 +2,21 @@
 
 from __future__ import annotations
 
-import fcntl
 import inspect
 import json
-import os
-import pty
-import struct
 import subprocess
 import sys
-import termios
 from itertools import pairwise
 
 import pytest
 
+from tests.cli.conftest import on_a_terminal
 from tunelab.cli.catalogue import document, searched
 from tunelab.spec.space import Choice, Fixed, FloatRange, IntRange
 from tunelab.training.optimizers import OPTIMIZERS
 from tunelab.training.schedules import SCHEDULES, default_settings
 
 FAMILIES = [("optimizers", OPTIMIZERS), ("schedules", SCHEDULES)]
-
-
-def on_a_terminal(columns: int, *words: str, plain: bool = True) -> list[str]:
-    """What a person with a terminal of this width sees."""
-    leader, follower = pty.openpty()
-    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-    env = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "CI")}
-    env |= {"TERM": "xterm", "NO_COLOR": "1" if plain else ""}
-    command = [sys.executable, "-m", "tunelab", *words]
-    with subprocess.Popen(command, stdout=follower, stderr=follower, env=env) as process:
-        os.close(follower)
-        seen = b""
-        while True:
-            try:
-                chunk = os.read(leader, 65536)
-            except OSError:  # Linux: the other end has been closed
-                break
-            if not chunk:
-                break
-            seen += chunk
-    os.close(leader)
-    assert process.returncode == 0
-    return seen.decode().replace("\r\n", "\n").splitlines()
 
 
 @pytest.mark.parametrize(("family", "registry"), FAMILIES)

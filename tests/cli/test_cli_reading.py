@@ -2,43 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import pty
 import signal
-import struct
 import subprocess
 import sys
-import termios
 
 import pytest
 
+from tests.cli.conftest import on_a_terminal
 from tunelab.storage.states import EndReason, StudyState
 from tunelab.storage.studies import study_by_id
 from tunelab.training.monitor import Signal
-
-
-def on_a_terminal(columns: int, *words: str) -> list[str]:
-    """What a person with a terminal of this width sees."""
-    leader, follower = pty.openpty()
-    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-    env = {**os.environ, "TERM": "xterm", "NO_COLOR": "1"}
-    command = [sys.executable, "-m", "tunelab", *words]
-    with subprocess.Popen(command, stdout=follower, stderr=follower, env=env) as process:
-        os.close(follower)
-        seen = b""
-        while True:
-            try:
-                chunk = os.read(leader, 65536)
-            except OSError:  # Linux: the other end has been closed
-                break
-            if not chunk:
-                break
-            seen += chunk
-    os.close(leader)
-    assert process.returncode == 0
-    return seen.decode().replace("\r\n", "\n").splitlines()
 
 
 def test_show_tells_counts_best_and_comparison(call, digits):

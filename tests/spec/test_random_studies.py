@@ -153,7 +153,7 @@ def studies(draw):
             "pruner": draw(st.sampled_from(["none", "median", {"startup_trials": 2}])),
             "trials": draw(st.integers(1, 1000)),
             "timeout": draw(st.sampled_from([5, 0.25, "10m", "1h30m"])),
-            "max_epochs": draw(st.integers(11, 500)),
+            "max_epochs": draw(st.integers(21, 500)),
         },
         "space": space,
         "monitor": draw(

@@ -14,6 +14,19 @@ from tunelab.training.optimizers import make_optimizer
 from tunelab.training.schedules import make_schedule
 
 
+def labelled(train, validation, n_classes) -> TrainingData:
+    """Labels with a feature that says nothing."""
+    return TrainingData(
+        np.zeros((len(train), 1), np.float32),
+        np.array(train),
+        np.zeros((len(validation), 1), np.float32),
+        np.array(validation),
+        n_classes,
+        np.zeros(0, np.float32),
+        np.zeros(0, np.float32),
+    )
+
+
 def _classification(n_train=50, n_validation=23, n_features=6, n_classes=3, seed=0) -> TrainingData:
     rng = np.random.default_rng(seed)
     y = rng.integers(n_classes, size=n_train + n_validation)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as reference
 from sklearn.utils.class_weight import compute_class_weight
 
+from tests.training.conftest import labelled
 from tunelab.training.arrays import TrainingData
 from tunelab.training.losses import (
     AbsoluteError,
@@ -57,18 +58,6 @@ def central_differences(function, outputs, h=1e-5):
 
 def relative_error(a, b):
     return np.linalg.norm(a - b) / max(np.linalg.norm(a), np.linalg.norm(b))
-
-
-def labelled(train, validation, n_classes):
-    return TrainingData(
-        np.zeros((len(train), 1), np.float32),
-        np.array(train),
-        np.zeros((len(validation), 1), np.float32),
-        np.array(validation),
-        n_classes,
-        EMPTY,
-        EMPTY,
-    )
 
 
 def real(train, validation):

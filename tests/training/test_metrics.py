@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as reference
 from sklearn.exceptions import UndefinedMetricWarning
 
+from tests.training.conftest import labelled
 from tunelab.training.arrays import TrainingData
 from tunelab.training.metrics import METRICS, baseline_score
 
@@ -164,18 +165,6 @@ def test_directions():
         "rmse",
         "mae",
     }
-
-
-def labelled(train, validation, n_classes):
-    return TrainingData(
-        np.zeros((len(train), 1), np.float32),
-        np.array(train),
-        np.zeros((len(validation), 1), np.float32),
-        np.array(validation),
-        n_classes,
-        EMPTY,
-        EMPTY,
-    )
 
 
 def test_baseline_of_classification_predicts_the_shares_of_the_training_rows():

@@ -32,11 +32,15 @@ def contradictions_of(space: Space, *, task: str, max_epochs: int, grid: bool) -
             longest = f"{bounds(own['warm_up'])[1]:g}"
             message = f"must be less than max_epochs, {max_epochs}, got {longest}"
             complaints.append(Complaint(("schedule", name, "warm_up"), RefusedError(message)))
-    rates = space.schedules.get("piecewise", {}).get("rates")
-    for table in _values(rates):
+    piecewise = space.schedules.get("piecewise", {})
+    # Its epochs count from the end of the warm-up.
+    warm_up = bounds(piecewise["warm_up"])[0] if "warm_up" in piecewise else 0
+    after_warm_up = f" less the warm-up's {warm_up:g}" if warm_up else ""
+    for table in _values(piecewise.get("rates")):
         last = int(str(table).rpartition(",")[2].partition(":")[0])
-        if last >= max_epochs:
-            message = f"epochs must be less than max_epochs, {max_epochs}, got {last}"
+        if last >= max_epochs - warm_up:
+            limit = f"max_epochs, {max_epochs}{after_warm_up}"
+            message = f"epochs must be less than {limit}, got {last}"
             complaints.append(Complaint(("schedule", "piecewise", "rates"), RefusedError(message)))
     batch_size = space.network.get("batch_size")
     if (

@@ -30,6 +30,7 @@ BUDGET = ("trials", "timeout", "workers", "stop_when_flat")
 
 DEFAULT_TRIALS = 60
 DEFAULT_MAX_EPOCHS = 100
+MAX_EPOCHS = Number("int", 1, 1_000_000)
 
 _SHARE = Number("float", 0, 1, low_open=True, high_open=True)
 _SEED = Number("int", 0, 2**32 - 1)
@@ -214,7 +215,7 @@ class SearchSpec(Part):
     timeout_seconds: Annotated[float | None, BeforeValidator(_timeout)] = Field(
         default=None, alias="timeout"
     )
-    max_epochs: Annotated[int, _by(Number("int", 1, 1_000_000))] = DEFAULT_MAX_EPOCHS
+    max_epochs: Annotated[int, _by(MAX_EPOCHS)] = DEFAULT_MAX_EPOCHS
     seed: Annotated[int, _by(_SEED)] = 0
     workers: Annotated[int | None, _by(Number("int", 1, 1024), optional=True)] = None
     stop_when_flat: Annotated[bool, BeforeValidator(_flag)] = False

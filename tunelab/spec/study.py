@@ -21,6 +21,7 @@ from tunelab.spec.rules import Name, RefusedError, shown
 from tunelab.spec.sections import (
     BUDGET,
     DEFAULT_MAX_EPOCHS,
+    MAX_EPOCHS,
     DataSpec,
     LabelNoise,
     ObjectiveSpec,
@@ -132,14 +133,14 @@ class StudySpec(Part):
         if task == "regression" and _peek(given, "data", "label_noise") is not None:
             refused = RefusedError("needs classification: targets have no labels", at_key=True)
             complaints.append(Complaint(("data", "label_noise"), refused))
-        space, max_epochs = given.get("space"), _peek(given, "search", "max_epochs")
+        space = given.get("space")
         # What can be read of the space is looked at even where other parts of it are wrong.
         complaints += [
             Complaint(("space", *item.place), item.refused)
             for item in contradictions_of(
                 space if isinstance(space, Space) else read_space(space)[0],
                 task=task,
-                max_epochs=max_epochs if isinstance(max_epochs, int) else DEFAULT_MAX_EPOCHS,
+                max_epochs=_max_epochs(given),
                 grid=_peek(given, "search", "sampler") == GRID,
             )
         ]
@@ -262,4 +263,12 @@ def _peek(given: Mapping[str, Any], section: str, key: str) -> Any:
     """A value of a section that may be anything: a mapping, a `Part`, or nonsense."""
     part = given.get(section)
     value = part.get(key) if isinstance(part, Mapping) else getattr(part, key, None)
-    return value if isinstance(value, str | int | Mapping | Part) else None
+    return value if isinstance(value, str | int | float | Mapping | Part) else None
+
+
+def _max_epochs(given: Mapping[str, Any]) -> int:
+    """The budget of a trial; the default one where what is given is wrong by itself."""
+    try:
+        return int(MAX_EPOCHS.check(_peek(given, "search", "max_epochs")))
+    except RefusedError:
+        return DEFAULT_MAX_EPOCHS

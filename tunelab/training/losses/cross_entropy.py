@@ -77,23 +77,17 @@ class SoftmaxCrossEntropy(Loss):
         """Record ``w_c * (softmax(z) - t) / batch``."""
         batch = outputs.shape[1]
         row = plan.buffer(batch)
-        p, operand = plan.buffer(*outputs.shape), plan.buffer(*outputs.shape)
-        # A ufunc that broadcasts a row, or reads strided targets, first copies them into a buffer
-        # that it allocates. Copied beforehand, they cost less.
+        p = plan.buffer(*outputs.shape)
         plan.call(np.maximum.reduce, outputs, 0, None, row)
-        plan.call(np.copyto, operand, row)
-        plan.call(np.subtract, outputs, operand, p)
+        plan.call(np.subtract, outputs, row, p)
         plan.call(np.exp, p, p)
         plan.call(np.dot, np.ones(self.n_outputs, plan.dtype), p, row)
-        plan.call(np.copyto, operand, row)
-        plan.call(np.divide, p, operand, p)
-        plan.call(np.copyto, operand, targets[: self.n_outputs])
-        plan.call(np.subtract, p, operand, p)
+        plan.call(np.divide, p, row, p)
+        plan.call(np.subtract, p, targets[: self.n_outputs], p)
         share = plan.scalar(1.0 / batch)
         if self.class_weights is not None:
             plan.call(np.multiply, targets[-1], share, row)
-            plan.call(np.copyto, operand, row)
-            share = operand
+            share = row
         plan.call(np.multiply, p, share, p)
         return p
 
