@@ -450,7 +450,7 @@ SPACE = [
         None,
     ),
     (
-        "search: {max_epochs: 20.0}\nspace: {schedule: {piecewise: {rates: {18: 0.1}, warm_up: 5}}}",
+        "search: {max_epochs: 20.0}\nspace: {schedule: {piecewise: {rates: {18: 1}, warm_up: 5}}}",
         5,
         39,
         "space.schedule.piecewise.rates",
