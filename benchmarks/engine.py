@@ -39,6 +39,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from tunelab.execution.memory import keep_freed_memory
 from tunelab.spec.sections import SplitSpec
 from tunelab.storage.claims import Claim, claim_next
 from tunelab.storage.engine import Database
@@ -675,6 +676,7 @@ def main() -> None:
             f"{name}: {config.n_rows} rows x {config.n_features}, hidden [{hidden}], "
             f"{config.n_outputs} classes, batch {config.batch_size}"
         )
+    keep_freed_memory()  # as in a worker; for the peers as well
     with threadpool_limits(limits=1):
         if arguments.only in (None, "peers"):
             compare_peers(names, n_rounds)

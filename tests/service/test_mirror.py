@@ -16,6 +16,7 @@ import pytest
 from sqlalchemy import insert, update
 
 from tunelab.service.mirror.environment import tracking_uri
+from tunelab.service.mirror.loop import Orders, mirror
 from tunelab.spec.default_space import default_configuration
 from tunelab.spec.study import StudySpec
 from tunelab.storage.engine import Database
@@ -399,3 +400,19 @@ def test_a_run_deleted_by_hand_stops_nothing(database: Database, place: Path) ->
     while projection.run_pass():
         pass
     assert statuses(place)["trial-001"] == "KILLED"
+
+
+def test_a_mistake_of_its_own_is_not_blamed_on_the_network(
+    database: Database, place: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    study = new_study(database)
+    train(database, study, 0, 2)
+    monkeypatch.setattr(Projection, "run_pass", lambda _: {}["digits"])
+    monkeypatch.setattr(Orders, "at_the_latest", lambda *_: None)  # this process has to go on
+    orders = Orders()
+    orders.leave()
+    mirror(database, study.id, tracking_uri(), orders)
+    warning, rest = capfd.readouterr().err.splitlines()
+    assert warning.startswith(f"warning: sending to MLflow at sqlite:///{place}/mlflow.db failed")
+    assert "KeyError: 'digits'" in warning
+    assert "are not up to date" in rest or "is not up to date" in rest

@@ -152,7 +152,7 @@ def test_hes_weights_keep_the_mean_square_about_as_documented(name, factor):
     z = np.linspace(-9, 9, 18001)
     density = np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi) * (z[1] - z[0])
     y, _ = value_and_slope(name, z)
-    assert ACTIVATIONS[name].initializer == "he_normal"
+    assert ACTIVATIONS[name].initializer == "he_uniform"
     assert 2 * (y**2 * density).sum() == pytest.approx(factor, abs=0.005)
 
 

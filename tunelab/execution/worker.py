@@ -23,6 +23,7 @@ from tunelab.datasets import load_training_data, open_prepared
 from tunelab.errors import TunelabError
 from tunelab.execution.backends import BACKENDS, Backend
 from tunelab.execution.beat import Beat
+from tunelab.execution.memory import keep_freed_memory
 from tunelab.execution.trial import Task, run_trial
 from tunelab.spec.study import StudySpec
 from tunelab.storage.claims import Claim, LostLeaseError, any_waiting, claim_next
@@ -146,6 +147,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tunelab.execution.worker")
     parser.add_argument("--study", type=int, required=True, help="key of the study")
     arguments = parser.parse_args()
+    keep_freed_memory()
     leave = threading.Event()
     # Ctrl-C reaches the whole process group; the parent decides what it means for workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -191,8 +191,8 @@ class TrainingRun:
         self._subset_targets = original_units(data, y_subset)
 
         self._best: Floats | None = None
-        self._boundary_values = self._network.values.copy()
-        self._boundary_slots = self._optimizer.slots.copy()
+        self._boundary_values = np.empty_like(self._network.values)
+        self._boundary_slots = np.empty_like(self._optimizer.slots)
         self._boundary_rest: StateDict = {}
         self._close_epoch()
 

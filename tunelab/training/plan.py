@@ -81,7 +81,9 @@ class Plan:
             lies_alike = operand.shape == out.shape and operand.flags.c_contiguous
             if not (lies_alike or operand.ndim == 0) or operand.dtype != loop_types[place]:
                 key = (out.shape, loop_types[place], place)
-                table = self._tables.setdefault(key, np.empty(out.shape, loop_types[place]))
+                if key not in self._tables:
+                    self._tables[key] = np.empty(out.shape, loop_types[place])
+                table = self._tables[key]
                 self._calls.append((np.copyto, (table, operand)))
                 replaced[place] = table
         return tuple(replaced)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from tunelab.errors import DatabaseError, NotFoundError
+from tunelab.errors import DatabaseError, NotFoundError, TrackingError
 from tunelab.service.mirror.environment import sqlite_path, without_credentials
 from tunelab.service.summary import mirror_lease
 from tunelab.storage.engine import Database
@@ -26,6 +26,8 @@ PICTURE_SECONDS = 10.0
 # used, and when the process ends even in the middle of a call.
 TRY_SECONDS, SEND_SECONDS, HARD_SECONDS = 2.0, 10.0, 12.0
 _LONGEST_CAUSE = 300
+# Libraries whose errors come through MLflow's client besides its own.
+_RAISED_ON_THE_WAY = {"mlflow", "sqlalchemy", "alembic", "sqlite3", "requests", "urllib3"}
 
 
 class Orders:
@@ -193,11 +195,15 @@ class _Mirror:
     def _note_failure(self, error: Exception) -> None:
         self._failures += 1
         if self._failures == 1:
-            _say(
-                f"warning: MLflow at {without_credentials(self._uri)} cannot be reached: "
-                f"{_cause(error, self._uri)}; training goes on, "
-                "and what is missed is sent later"
-            )
+            cause = _cause(error, self._uri)
+            if _comes_from_mlflow(error):
+                what = f"MLflow at {without_credentials(self._uri)} cannot be reached: {cause}"
+            else:
+                name = type(error).__name__
+                what = (
+                    f"sending to MLflow at {without_credentials(self._uri)} failed: {name}: {cause}"
+                )
+            _say(f"warning: {what}; training goes on, and what is missed is sent later")
 
     def _report_rest(self) -> None:
         with self._database.read() as connection:
@@ -269,6 +275,13 @@ def _keep_garbage_collection_short() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
+
+
+def _comes_from_mlflow(error: Exception) -> bool:
+    """Whether MLflow or the way to it has failed, and not the mirror itself."""
+    if isinstance(error, (OSError, TrackingError)):
+        return True
+    return type(error).__module__.partition(".")[0] in _RAISED_ON_THE_WAY
 
 
 def _cause(error: Exception, uri: str) -> str:
