@@ -15,7 +15,8 @@ from itertools import pairwise
 
 import pytest
 
-from tunelab.cli.catalogue import document, searched
+from tunelab.cli.catalogue import document
+from tunelab.cli.dimensions import searched
 from tunelab.spec.space import Choice, Fixed, FloatRange, IntRange
 from tunelab.training.optimizers import OPTIMIZERS
 from tunelab.training.schedules import SCHEDULES, default_settings

@@ -2,43 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import pty
 import signal
-import struct
 import subprocess
 import sys
-import termios
 
 import pytest
 
+from tests.cli.conftest import on_a_terminal
 from tunelab.storage.states import EndReason, StudyState
 from tunelab.storage.studies import study_by_id
 from tunelab.training.monitor import Signal
-
-
-def on_a_terminal(columns: int, *words: str) -> list[str]:
-    """What a person with a terminal of this width sees."""
-    leader, follower = pty.openpty()
-    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-    env = {**os.environ, "TERM": "xterm", "NO_COLOR": "1"}
-    command = [sys.executable, "-m", "tunelab", *words]
-    with subprocess.Popen(command, stdout=follower, stderr=follower, env=env) as process:
-        os.close(follower)
-        seen = b""
-        while True:
-            try:
-                chunk = os.read(leader, 65536)
-            except OSError:  # Linux: the other end has been closed
-                break
-            if not chunk:
-                break
-            seen += chunk
-    os.close(leader)
-    assert process.returncode == 0
-    return seen.decode().replace("\r\n", "\n").splitlines()
 
 
 def test_show_tells_counts_best_and_comparison(call, digits):
@@ -160,11 +135,11 @@ def test_an_unknown_sort_column_is_refused_with_the_nearest(call, digits):
 
 
 def test_trials_on_a_terminal_are_a_table_that_fits(digits):
-    for columns in (140, 80, 40):
+    for columns in (140, 80, 40, 20):
         lines = on_a_terminal(columns, "study", "trials", "digits", "--sort", "value")
         assert max(map(len, lines)) <= columns
         assert len(lines) == 7
-        assert lines[0].split()[:2] == ["TRIAL", "STATE"]
+        assert lines[0].split()[:2] == ["TRIAL", "STATE" if columns > 20 else "VALIDATION"]
         assert "0.08160" in lines[1]  # a number is never cut
         assert "\x1b" not in "".join(lines)  # NO_COLOR
     assert "PARAMS" not in lines[0]
@@ -285,17 +260,3 @@ def test_stop_of_an_interrupted_study_says_how_to_go_on(call, maker):
     )
     with maker.database.read() as connection:
         assert study_by_id(connection, study.id).state is StudyState.STOPPED
-
-
-def test_validate_says_what_the_study_is(call, home):
-    (home / "iris.yaml").write_text(
-        "name: iris\ntask: classification\ndata: {source: sklearn, name: iris}\n"
-        "search: {trials: 5, max_epochs: 9, pruner: none}\nobjective: {metric: accuracy}\n"
-    )
-    assert call("study", "validate", "iris.yaml").out.splitlines() == [
-        "iris.yaml: valid",
-        "iris  maximise accuracy  tpe  5 trials of at most 9 epochs",
-    ]
-    document = json.loads(call("study", "validate", "iris.yaml", "--json").out)
-    assert (document["schema"], document["valid"], document["name"]) == (1, True, "iris")
-    assert document["study"]["objective"] == {"metric": "accuracy"}

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
+from tunelab.datasets import prepare
 from tunelab.spec.study import StudySpec
 from tunelab.storage.claims import Claim, claim_next
 from tunelab.storage.engine import Database
@@ -158,7 +159,9 @@ def verdict(epoch: int, best: float | None) -> Verdict:
 class SearchedStudy:
     """A study in a real database, its coordinator and its clock."""
 
-    def __init__(self, database: Database, clock: Clock, *, n_trials: int, **search: Any) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, data_path: str, *, n_trials: int, **search: Any
+    ) -> None:
         self.database = database
         self.clock = clock
         self.spec = study_spec(**search)
@@ -169,7 +172,7 @@ class SearchedStudy:
                 spec=self.spec.to_mapping(),
                 spec_hash="",
                 data_digest="",
-                data_path="",
+                data_path=data_path,
                 baseline_loss=1.0,
                 n_trials=n_trials,
                 timeout_seconds=self.spec.search.timeout_seconds,
@@ -247,9 +250,16 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def data_path(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The prepared data of the studies; only their validation labels are ever read."""
+    spec = study_spec()
+    return str(prepare(spec.data, spec.task, tmp_path_factory.mktemp("data")).path)
+
+
 @pytest.fixture
 def searched(
-    template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    template: Path, data_path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., SearchedStudy]]:
     clock = Clock()
     monkeypatch.setattr(coordinator_module, "time", clock)
@@ -259,7 +269,7 @@ def searched(
         path = tmp_path / f"{len(databases)}.db"
         shutil.copy(template, path)
         databases.append(open_database(f"sqlite:///{path}"))
-        return SearchedStudy(databases[-1], clock, n_trials=n_trials, **search)
+        return SearchedStudy(databases[-1], clock, data_path, n_trials=n_trials, **search)
 
     yield new
     for database in databases:

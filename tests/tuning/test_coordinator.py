@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import random
 import statistics
 
+import optuna
 import pytest
 from sqlalchemy import select, update
 
-from tests.tuning.conftest import HERE, LEASE, curve, same_configuration, verdict
+from tests.tuning.conftest import HERE, LEASE, MAX_EPOCHS, curve, same_configuration, verdict
 from tunelab.spec.default_space import default_configuration
 from tunelab.storage.leases import acquire_lease
 from tunelab.storage.recorder import Outcome, Recorder
@@ -159,20 +161,28 @@ def test_time_is_summed_over_restarts(searched):
     assert study.trials == []
 
 
-def undisturbed(searched, n, sampler):
-    study = searched(n, sampler=sampler)
-    study.run(study.coordinator(), study.worker())
-    return study.proposed()
+HALVING = {"name": "successive_halving", "min_resource": 5, "reduction_factor": 2}
+PERCENTILE = {"name": "percentile", "percentile": 40, "startup_trials": 2, "warm_up_epochs": 5}
+SEARCHES = {
+    "tpe": {"sampler": "tpe"},
+    "random, percentile": {"sampler": "random", "pruner": PERCENTILE},
+    "qmc, halving": {"sampler": "qmc", "pruner": HALVING},
+    "flat": {"sampler": "tpe", "stop_when_flat": True},
+}
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random"])
-def test_with_one_worker_a_study_repeats_whatever_the_timing_and_through_kills(searched, sampler):
-    n = 24
-    expected = undisturbed(searched, n, sampler)
+@pytest.mark.parametrize("search", SEARCHES.values(), ids=SEARCHES)
+def test_with_one_worker_a_study_repeats_whatever_the_timing_and_through_kills(searched, search):
+    n = 60 if "stop_when_flat" in search else 24
+    undisturbed = searched(n, **search)
+    undisturbed.run(undisturbed.coordinator(), undisturbed.worker())
+    expected = undisturbed.proposed()
     assert any(limits["limits"] for *_, limits in expected)
+    assert EndReason.PRUNED in {trial.end_reason for trial in undisturbed.trials}
+    assert (len(expected) < n) == ("stop_when_flat" in search)
     for seed in range(4):
         generator = random.Random(seed)
-        study = searched(n, sampler=sampler)
+        study = searched(n, **search)
         coordinator, worker = study.coordinator(), study.worker()
         n_kills = 0
         while True:
@@ -191,11 +201,13 @@ def test_with_one_worker_a_study_repeats_whatever_the_timing_and_through_kills(s
                 study.kill(worker)
         assert n_kills > 3
         assert study.proposed() == expected
+        assert study.row.end_reason == undisturbed.row.end_reason
         assert {trial.state for trial in study.trials} == {TrialState.FINISHED}
 
 
-def test_all_processes_may_die_and_a_restart_reaches_the_right_total(searched):
-    study = searched(20)
+@pytest.mark.parametrize("search", SEARCHES.values(), ids=SEARCHES)
+def test_all_processes_may_die_and_a_restart_reaches_the_right_total(searched, search):
+    study = searched(20, **{**search, "stop_when_flat": False})
     generator = random.Random(2)
     for _ in range(4):
         coordinator = study.coordinator(3)
@@ -210,6 +222,169 @@ def test_all_processes_may_die_and_a_restart_reaches_the_right_total(searched):
     assert numbers(study) == list(range(20))
     assert {trial.state for trial in study.trials} == {TrialState.FINISHED}
     assert max(trial.attempts for trial in study.trials) > 1
+    if study.spec.search.sampler == "qmc":
+        # Each point of the one sequence once, whoever ran first and whatever died.
+        alone = searched(20, sampler="qmc")
+        alone.run(alone.coordinator(), alone.worker())
+        configurations = [trial.hyperparameters for trial in study.trials]
+        assert configurations == [trial.hyperparameters for trial in alone.trials]
+        assert len({str(configuration) for configuration in configurations}) == 20
+
+
+def pruned_by_optuna(study, trial, others):
+    """The epoch at which Optuna's successive halving ends a trial; None if it never does."""
+    pruner = optuna.pruners.SuccessiveHalvingPruner(5, 2)
+    optunas = optuna.create_study()
+
+    def prunes(number, epoch, value):
+        report = optuna.trial.Trial(optunas, optunas.get_trials()[number]._trial_id)
+        report.report(value, epoch)
+        return pruner.prune(optunas, optunas.get_trials()[number])
+
+    for other in [*others, trial]:
+        number = optunas.ask().number
+        curve_of = list(curve(dict(other.hyperparameters)))[: other.n_epochs]
+        for epoch in (5, 10, 20):
+            if epoch <= other.n_epochs:
+                pruned = prunes(number, epoch, curve_of[epoch - 1])
+                if pruned and other is trial:
+                    return epoch
+        if other.end_reason.is_complete:
+            prunes(number, MAX_EPOCHS, other.value)
+    return None
+
+
+def test_with_one_worker_successive_halving_prunes_as_optuna_would(searched):
+    """Of what it may know: all trials but the last two."""
+    study = searched(30, sampler="random", pruner=HALVING)
+    study.run(study.coordinator(), study.worker())
+    ends = [trial.end_reason for trial in study.trials]
+    assert ends.count(EndReason.PRUNED) > 5
+    for trial in study.trials:
+        known = [
+            other
+            for other in study.trials[: max(trial.number - 1, 0)]
+            if other.end_reason is not EndReason.FAILED
+        ]
+        pruned = trial.n_epochs if trial.end_reason is EndReason.PRUNED else None
+        assert pruned_by_optuna(study, trial, known) == pruned, trial
+
+
+def test_with_several_workers_successive_halving_compares_with_trials_that_run(searched):
+    study = searched(20, pruner=HALVING)
+    coordinator = study.coordinator(3)
+    workers = [study.worker() for _ in range(3)]
+    coordinator.tick()
+    for worker in workers:
+        worker.step()
+    slow, slower, _ = (worker.claim for worker in workers)
+    for claim, values in ((slow, [0.9] * 4 + [0.7, 0.8]), (slower, [0.6, 0.9, 0.8])):
+        recorder = Recorder(study.database, claim, maximize=False)
+        for epoch, value in enumerate(values, start=1):
+            recorder._flushed_at = -1e9
+            recorder.record(
+                EpochRecord(epoch, value, value, 0.1, 1.0, 0.0), verdict(epoch, value), None
+            )
+    study.clock.now += 1
+    coordinator.tick()
+    # One has passed the first rung, at epoch 5; its best there counts.
+    assert [limits["limits"] for limits in study.limits().values()] == [{"5": [0.7, 1]}] * 4
+    outcome = Outcome(EndReason.DIVERGED, "-", verdict(6, 0.7), 0.7, {5: 0.7})
+    recorder = Recorder(study.database, slow, maximize=False)
+    recorder.finish(outcome, None)
+    study.clock.now += 1
+    coordinator.tick()
+    study.clock.now += 1
+    coordinator.tick()
+    # It counts once, also when it has ended.
+    limits = study.limits()
+    assert all(limits[number]["limits"] == {"5": [0.7, 1]} for number in limits if number)
+
+
+def flat_study(searched, n_trials=60):
+    """A study without pruning whose values no random trial improves much for long."""
+    return searched(n_trials, sampler="random", pruner="none", stop_when_flat=True)
+
+
+@pytest.mark.parametrize("n_workers", [1, 3])
+def test_a_study_that_improves_no_more_ends_and_says_so(searched, n_workers):
+    study = flat_study(searched, 200)
+    workers = [study.worker() for _ in range(n_workers)]
+    study.run(study.coordinator(n_workers), *workers)
+    row = study.row
+    assert row.state is StudyState.FINISHED
+    assert row.end_reason.startswith("flat: the last 1")
+    assert {trial.state for trial in study.trials} == {TrialState.FINISHED}
+    complete = [t.value for t in study.trials if t.end_reason.is_complete]
+    assert 16 <= len(complete) < 80
+    n_last = max(15, math.ceil(0.3 * len(complete)))
+    best = min(complete[:-n_last])
+    assert f"last {n_last} completed trials did not beat {best:.4g} by" in row.end_reason
+    error = float(row.end_reason.split()[-1])
+    assert best - min(complete) <= error * 1.05
+    # Started again, it proposes nothing more; without the rule, it goes on.
+    numbers_before = numbers(study)
+    with study.database.write() as connection:
+        mark_started(connection, study.id)
+    assert study.coordinator(n_workers).tick() is Progress.FINISHED
+    assert (numbers(study), study.row.end_reason) == (numbers_before, row.end_reason)
+    spec = {**study.row.spec, "search": {**study.row.spec["search"], "stop_when_flat": False}}
+    with study.database.write() as connection:
+        update_study(connection, study.id, spec=spec, n_trials=len(numbers_before) + 5)
+        mark_started(connection, study.id)
+    study.run(study.coordinator(n_workers), *workers)
+    assert len(study.trials) == len(numbers_before) + 5
+    assert study.row.end_reason == "all trials have ended"
+
+
+def test_a_flat_study_waits_for_the_trials_under_way(searched):
+    study = flat_study(searched)
+    coordinator = study.coordinator(2)
+    slow, fast = study.worker(), study.worker()
+    coordinator.tick()
+    slow.step()
+    assert slow.claim.number == 0
+    for _ in range(100):
+        study.clock.now += 0.1
+        coordinator.tick()
+        if not fast.step():
+            break
+    n = len(study.trials)
+    assert n < 60
+    study.clock.now += 1
+    assert coordinator.tick() is Progress.RUNNING
+    assert len(study.trials) == n
+    recorder = Recorder(study.database, slow.claim, maximize=False)
+    recorder.record(EpochRecord(1, 9.0, 9.0, 0.1, 1.0, 0.0), verdict(1, 9.0), None)
+    recorder.finish(Outcome(EndReason.COMPLETED, "-", verdict(1, 9.0), 9.0), None)
+    assert coordinator.tick() is Progress.FINISHED
+    assert study.row.end_reason.startswith("flat")
+    assert len(study.trials) == n
+
+
+@pytest.mark.parametrize("n_workers", [1, 2])
+def test_a_last_trial_that_beats_the_best_keeps_the_study_going(searched, n_workers):
+    """The one that was under way when all before it were flat."""
+    study = flat_study(searched)
+    coordinator, worker = study.coordinator(n_workers), study.worker()
+    while len(study.trials) < 60:
+        before = len(study.trials)
+        study.clock.now += 0.1
+        coordinator.tick()
+        waiting = [trial for trial in study.trials if trial.state is not TrialState.FINISHED]
+        if len(study.trials) == before and len(waiting) == 1 and worker.claim is not None:
+            break
+        worker.step()
+    assert len(study.trials) < 60
+    n = len(study.trials)
+    recorder = Recorder(study.database, worker.claim, maximize=False)
+    recorder.record(EpochRecord(1, 0.001, 0.001, 0.1, 1.0, 0.0), verdict(1, 0.001), None)
+    recorder.finish(Outcome(EndReason.COMPLETED, "-", verdict(1, 0.001), 0.001), None)
+    worker.claim = None
+    for _ in range(3):
+        study.clock.now += 0.1
+        assert coordinator.tick() is Progress.RUNNING
+    assert len(study.trials) > n
 
 
 def test_a_dead_workers_trial_is_given_out_again_within_a_second(searched):

@@ -71,6 +71,7 @@ def _usage(error: Any) -> Report:
     bad_value = _BAD_VALUE.match(message)
     if bad_value:
         option, variable, cause = bad_value.groups()
+        cause = "must be yes or no" if "valid boolean" in cause else cause
         message = f"{variable if _from_environment(error) else option}: {cause}"
     else:
         message = message[:1].lower() + message[1:]

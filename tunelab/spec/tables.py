@@ -163,7 +163,7 @@ LOSSES: dict[str, tuple[str, ...]] = {
 CLASSIFICATION_ONLY = ("label_smoothing", "class_weight")
 """Hyperparameters of the network that need classes."""
 
-GRID = "grid"
-SAMPLERS = ("tpe", "random", GRID)
-PRUNERS = ("median", "none")
+GRID, QMC = "grid", "qmc"
+SAMPLERS = ("tpe", "random", QMC, GRID)
+PRUNERS = ("median", "percentile", "successive_halving", "none")
 PRESETS = ("default", "careful", "eager", "off")

@@ -4,8 +4,9 @@ One runs per study, under a lease; what it knows is in the tables, so another ca
 moment. It does not run by itself: whoever holds it calls :meth:`Coordinator.tick`.
 
 With one worker the study repeats exactly, whatever the timing and however often it is stopped:
-trial k is proposed when the trials before k - 1 have ended, and from those alone. With more
-workers the order in which trials happen to end decides what a proposal can know.
+trial k is proposed when the trials before k - 1 have ended, and from those alone; its limits stay
+as they were then. With more workers the order in which trials happen to end decides what a proposal
+can know, and limits follow what is known.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ import math
 import time
 from collections.abc import Iterable
 from enum import Enum
+from pathlib import Path
 
+from tunelab.datasets import load_training_data, open_prepared
 from tunelab.spec.study import StudySpec
-from tunelab.spec.tables import GRID
+from tunelab.spec.tables import GRID, LOSSES
 from tunelab.storage.claims import has_lost, requeue_lost
 from tunelab.storage.engine import Database
 from tunelab.storage.leases import BEAT_SECONDS, Lease, renew_lease
-from tunelab.storage.states import TIME_OVER, StudyState, TrialState
+from tunelab.storage.states import TIME_OVER, EndReason, StudyState, TrialState
 from tunelab.storage.studies import (
     StudyRow,
     end_trials,
@@ -35,9 +38,12 @@ from tunelab.storage.trials import (
     set_rung_limits,
     study_trials,
 )
+from tunelab.tuning.flatness import Flat, Flatness
 from tunelab.tuning.optuna_study import OptunaStudy
-from tunelab.tuning.pruners import CompletedTrial, make_pruner
+from tunelab.tuning.pruners import EndedTrial, make_pruner
+from tunelab.tuning.running_trials import RunningTrials
 from tunelab.tuning.samplers import trial_seed
+from tunelab.tuning.standard_errors import ValidationRows, standard_error
 
 POLL_SECONDS = 0.02
 HOUSEKEEPING_SECONDS = 0.5
@@ -74,13 +80,26 @@ class Coordinator:
         self._n_total = study.n_trials
         self._seed = spec.search.seed
         self._grid = spec.search.sampler == GRID
+        maximize = spec.objective.direction == "maximize"
         self._optuna = OptunaStudy(
             spec.search_space,
             sampler=spec.search.sampler,
             seed=spec.search.seed,
-            maximize=spec.objective.direction == "maximize",
+            maximize=maximize,
         )
-        self._pruner = make_pruner(spec.search.pruner, spec.search.max_epochs)
+        self._pruner = make_pruner(spec.search.pruner, spec.search.max_epochs, maximize=maximize)
+        # With one worker, no other trial runs.
+        self._running: RunningTrials | None = None
+        if self._pruner.compares_running and self._pruner.rungs and n_workers > 1:
+            self._running = RunningTrials(
+                database,
+                study.id,
+                rungs=self._pruner.rungs,
+                metric=spec.objective.metric,
+                maximize=maximize,
+            )
+        self._flatness = _flatness(spec, study) if spec.search.stop_when_flat else None
+        self._flat: Flat | None = None
         self._seconds_before = study.running_seconds
         self._started = time.monotonic()
         self._timeout = study.timeout_seconds
@@ -88,8 +107,7 @@ class Coordinator:
         self._next = 0  # number of the trial to propose next
         self._open: set[int] = set()  # proposed and not known to have ended
         self._ended: dict[int, TrialRow] = {}  # ended and not yet told
-        self._completed: list[CompletedTrial] = []
-        self._sent_limits = self._pruner.limits([])  # to all trials that run or wait
+        self._sent_limits = self._pruner.limits()  # to all trials that run or wait
         self._trial_seconds = 1.0  # of the trials that ended lately
         self._renewed = self._kept_house = -math.inf
         self._restore()
@@ -122,8 +140,7 @@ class Coordinator:
                     return Progress.SUPERSEDED
                 insert_trials(connection, self._study_id, new)
         elif not self._open:
-            end_reason = TIME_OVER if self._time_is_over else "all trials have ended"
-            ended = self._end(StudyState.FINISHED, end_reason)
+            ended = self._end(StudyState.FINISHED, self._end_reason())
             return Progress.FINISHED if ended else Progress.SUPERSEDED
         return Progress.RUNNING
 
@@ -145,7 +162,7 @@ class Coordinator:
             self._optuna.restore(row)
             self._next = row.number + 1
             if row.state is TrialState.FINISHED:
-                self._ended[row.number] = row
+                self._note_end(row)
             else:
                 self._open.add(row.number)
 
@@ -160,7 +177,9 @@ class Coordinator:
         due = now - self._renewed > BEAT_SECONDS
         over = self._timeout is not None and self.running_seconds >= self._timeout
         ends = over and not self._time_is_over
-        limits = self._pruner.limits(self._completed)
+        if self._running is not None:
+            self._pruner.watch(self._running.read(self._open))
+        limits = self._pruner.limits()
         # With one worker, a trial keeps the limits it was proposed with: they repeat exactly.
         refreshed = self._n_workers > 1 and limits != self._sent_limits
         if not (lost or due or ends or refreshed):
@@ -194,14 +213,19 @@ class Coordinator:
             )
         for row in rows:
             self._open.remove(row.number)
-            self._ended[row.number] = row
+            self._note_end(row)
             if row.started_at is not None and row.ended_at is not None:
                 seconds = max(row.ended_at - row.started_at, 1e-3)
                 self._trial_seconds += 0.2 * (seconds - self._trial_seconds)
 
+    def _note_end(self, row: TrialRow) -> None:
+        self._ended[row.number] = row
+        if self._flatness is not None and _is_complete(row) and row.value is not None:
+            self._flatness.observe(row.number, row.value)
+
     def _propose(self) -> list[NewTrial]:
         new: list[NewTrial] = []
-        while self._next < self._n_total and self._may_propose():
+        while self._next < self._n_total and self._may_propose() and not self._is_flat():
             number = self._next
             if self._n_workers == 1:
                 self._tell(range(number - 1))
@@ -213,7 +237,7 @@ class Coordinator:
                     sampler_state=proposal.sampler_state,
                     # The cells of a grid are compared: all begin at the same weights.
                     seed=trial_seed(self._seed, 0 if self._grid else number),
-                    limits=self._pruner.limits(self._completed),
+                    limits=self._pruner.limits(),
                 )
             )
             self._open.add(number)
@@ -228,14 +252,33 @@ class Coordinator:
         outstanding = max(self._n_workers + 1, min(ahead, MAX_AHEAD * self._n_workers))
         return len(self._open) < outstanding
 
+    def _is_flat(self) -> bool:
+        """Whether to propose nothing, because the study is flat as far as a proposal may know.
+
+        Trials that are still under way may change that. So they are waited for, and if they do,
+        the study goes on.
+        """
+        if self._flatness is None:
+            return False
+        known = self._next - 1 if self._n_workers == 1 else self._next
+        if self._flatness.before(known) is None:
+            return False
+        self._flat = self._flatness.before(self._next)
+        return bool(self._open) or self._flat is not None
+
+    def _end_reason(self) -> str:
+        if self._time_is_over:
+            return TIME_OVER
+        return "all trials have ended" if self._flat is None else str(self._flat)
+
     def _tell(self, numbers: Iterable[int]) -> None:
         """Tell Optuna and the pruner of those of ``numbers`` that have ended, in their order."""
         for number in sorted(set(numbers) & self._ended.keys()):
             row = self._ended.pop(number)
             self._optuna.tell(row)
-            if row.end_reason is not None and row.end_reason.is_complete and row.value is not None:
+            if row.end_reason is not EndReason.FAILED:
                 values = {int(rung): value for rung, value in (row.rung_values or {}).items()}
-                self._completed.append(CompletedTrial(row.value, values))
+                self._pruner.observe(EndedTrial(number, row.value, values, _is_complete(row)))
 
     def _end(self, state: StudyState, end_reason: str) -> bool:
         """Note how the study ended; false if another coordinator holds its lease by now."""
@@ -250,3 +293,24 @@ class Coordinator:
                 running_seconds=self.running_seconds,
             )
         return True
+
+
+def _is_complete(row: TrialRow) -> bool:
+    return row.end_reason is not None and row.end_reason.is_complete and row.value is not None
+
+
+def _flatness(spec: StudySpec, study: StudyRow) -> Flatness:
+    """What watches the study for becoming flat.
+
+    Raises:
+        DataError: If the prepared data cannot be read.
+    """
+    data = load_training_data(open_prepared(Path(study.data_path)))
+    rows = ValidationRows.of(data.y_validation, data.n_classes)
+    quantity = spec.objective.metric
+    if quantity == "validation_loss":
+        quantity = spec.objective.loss or LOSSES[spec.task][0]
+    return Flatness(
+        lambda value: standard_error(quantity, value, rows),
+        maximize=spec.objective.direction == "maximize",
+    )

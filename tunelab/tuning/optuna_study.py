@@ -15,14 +15,13 @@ from optuna.distributions import distribution_to_json, json_to_distribution
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from tunelab.spec.default_space import default_value
-from tunelab.spec.grid import cells
 from tunelab.spec.hyperparameters import Hyperparameters
 from tunelab.spec.space import Space
-from tunelab.spec.tables import GRID
 from tunelab.storage.states import EndReason
 from tunelab.storage.trials import TrialRow
+from tunelab.tuning.plans import PLANS
 from tunelab.tuning.samplers import trial_sampler
-from tunelab.tuning.suggest import from_cell, preset_trial, suggest_from
+from tunelab.tuning.suggest import Suggester, preset_trial, suggest_from
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -56,7 +55,7 @@ class OptunaStudy:
         self._sampler = sampler
         self._seed = seed
         self._study = optuna.create_study(direction="maximize" if maximize else "minimize")
-        self._cells = list(cells(space)) if sampler == GRID else None
+        self._plan = PLANS[sampler](space, seed) if sampler in PLANS else None
         self._n = 0
 
     def propose(self) -> Proposal:
@@ -67,20 +66,13 @@ class OptunaStudy:
         """
         number = self._n
         self._n += 1
-        if number == 0 or self._cells is not None:
-            choose = default_value if self._cells is None else from_cell(self._cells[number])
-            hyperparameters, preset = preset_trial(self._space, choose)
-            self._study.add_trial(
-                create_trial(
-                    state=TrialState.RUNNING,
-                    params=preset.params,
-                    distributions=preset.distributions,
-                )
-            )
+        if self._plan is not None:
+            hyperparameters = self._preset(self._plan(number))
+        elif number == 0:
+            hyperparameters = self._preset(default_value)
         else:
             self._study.sampler = trial_sampler(self._sampler, self._seed, number)
-            trial = self._study.ask()
-            hyperparameters = self._space.configure(suggest_from(trial))
+            hyperparameters = self._space.configure(suggest_from(self._study.ask()))
         frozen = self._frozen(number)
         return Proposal(
             hyperparameters,
@@ -93,6 +85,18 @@ class OptunaStudy:
                 "system_attrs": frozen.system_attrs,
             },
         )
+
+    def _preset(self, choose: Suggester) -> Hyperparameters:
+        """Add a trial that no sampler of Optuna's proposes."""
+        hyperparameters, preset = preset_trial(self._space, choose)
+        self._study.add_trial(
+            create_trial(
+                state=TrialState.RUNNING,
+                params=preset.params,
+                distributions=preset.distributions,
+            )
+        )
+        return hyperparameters
 
     def restore(self, row: TrialRow) -> None:
         """Take in a trial that an earlier process proposed, as running. Numbers ascend from 0."""

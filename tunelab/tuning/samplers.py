@@ -2,7 +2,7 @@
 
 A sampler that lived on would hold a random state that a restart loses. So each trial gets its own,
 seeded from the study's seed and the trial's number: a study that is stopped and started again
-proposes what it would have proposed. A grid needs no sampler: `tunelab.spec.grid` lists its cells.
+proposes what it would have proposed. What needs no sampler stands in `tunelab.tuning.plans`.
 """
 
 from __future__ import annotations
