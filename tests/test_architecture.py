@@ -39,7 +39,7 @@ LIBRARIES: dict[str, set[str]] = {
     "datasets": {"numpy", "sklearn"},
     "storage": {"sqlalchemy", "alembic", "numpy"},
     "execution": {"threadpoolctl", "numpy"},
-    "tuning": {"optuna", "numpy"},
+    "tuning": {"optuna", "numpy", "scipy"},
     "service": {"sqlalchemy", "numpy", "mlflow", "matplotlib"},
     "cli": {"typer", "rich", "sqlalchemy"},
 }
@@ -50,6 +50,7 @@ CONFINED: dict[str, tuple[str, bool]] = {
     "mlflow": ("tunelab.service.mirror tunelab.service.dashboard", True),
     "matplotlib": ("tunelab.service.mirror", True),
     "sklearn": ("tunelab.datasets", False),
+    "scipy": ("tunelab.tuning.sobol", False),
     "alembic": ("tunelab.storage.schema tunelab.storage.migrations", True),
 }
 

@@ -106,7 +106,7 @@ def test_the_picture_tells_everything_on_a_wide_terminal(board):
     assert "behind the others" in rows[2]
     assert "plateau  ★ best" in rows[3]
     assert "★" not in rows[4]
-    assert rows[4].endswith("adam 2.9e-3 cosine 2x1 d.02 b32")
+    assert rows[4].endswith("adam 2.9e-3 cosine 2x1 relu d.02 b32")
     assert footer == "plateau 2 · diverged 1 · pruned 1        Ctrl-C stops gracefully"
 
 

@@ -196,7 +196,7 @@ def test_a_seeded_study_with_one_worker_repeats_also_through_stops(unmirrored):
 def test_a_time_limit_ends_the_study_with_what_it_has(unmirrored):
     unmirrored.write_study(10_000)
     before = time.monotonic()
-    unmirrored.tunelab("study", "start", "small.yaml", "--timeout", "4s", "--workers", "2")
+    unmirrored.tunelab("study", "start", "small.yaml", "--timeout", "8s", "--workers", "2")
     assert time.monotonic() - before < 30
     shown = unmirrored.json("study", "show", "small")
     assert shown["state"] == "finished"

@@ -40,7 +40,7 @@ def values(rule):
     if isinstance(rule, Name | Switch):
         return st.sampled_from(rule.known)
     if isinstance(rule, RateTable):
-        epochs = st.lists(st.integers(1, 1000), min_size=1, max_size=4, unique=True).map(sorted)
+        epochs = st.lists(st.integers(1, 10), min_size=1, max_size=4, unique=True).map(sorted)
         rates = st.floats(1e-6, 100)
         return epochs.flatmap(
             lambda epochs: st.tuples(*(rates for _ in epochs)).map(

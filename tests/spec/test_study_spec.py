@@ -111,3 +111,39 @@ def test_budget_and_description_are_no_difference():
     new = study(search={"trials": 900, "timeout": 5, "workers": 3}, description="again")
     assert differences(study(), new) == []
     assert differences(study(), study(search={"max_epochs": 9})) == ["search.max_epochs: 100 -> 9"]
+
+
+@pytest.mark.parametrize(
+    ("n_train", "space"), [(100, {"batch_size": 1}), (100, {"batch_size": [1, 16]}), (1, {})]
+)
+def test_the_default_space_has_no_batch_norm_where_a_batch_may_be_a_single_row(n_train, space):
+    resolved = StudySpec.from_mapping({**GIVEN, "space": space}).resolve(n_train)
+    assert resolved.search_space.network["batch_norm"] == Fixed("off")
+    assert StudySpec.from_mapping(resolved.to_mapping()) == resolved
+
+
+def test_batch_norm_on_a_single_training_row_is_refused_before_anything_is_written():
+    study = StudySpec.from_mapping({**GIVEN, "space": {"batch_norm": "on"}})
+    with pytest.raises(StudyFileError, match="must be at least 2 with batch_norm"):
+        study.resolve(1)
+
+
+def test_a_grid_gives_up_no_cell_unless_a_pruner_is_named():
+    for search, pruner in (({"sampler": "grid"}, "none"), ({}, "median")):
+        assert StudySpec.from_mapping({**GIVEN, "search": search}).search.pruner.name == pruner
+    named = {"sampler": "grid", "pruner": "median"}
+    assert StudySpec.from_mapping({**GIVEN, "search": named}).search.pruner.name == "median"
+
+
+def test_contradictions_are_told_together_with_everything_else():
+    space = {"label_smoothing": 0.1, "class_weight": "balanced", "units": 0, "momentum": 0.9}
+    study = {**GIVEN, "task": "regression", "space": {"optimizer": "adam", **space}}
+    study["data"] = {"source": "sklearn", "name": "diabetes"}
+    with pytest.raises(StudyFileError) as caught:
+        StudySpec.from_mapping(study)
+    assert {problem.key for problem in caught.value.problems} == {
+        "space.label_smoothing",
+        "space.class_weight",
+        "space.units",
+        "space.momentum",
+    }

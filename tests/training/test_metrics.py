@@ -209,3 +209,11 @@ def test_baseline_of_regression_predicts_the_mean_of_the_training_rows_and_their
     assert baseline_score("mae", data) == pytest.approx((30 + 50) / 2)
     # squares about their mean 200, about the prediction 2000
     assert baseline_score("r2", data) == pytest.approx(1 - 2000 / 200)
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=lambda metric: metric.name)
+@pytest.mark.parametrize("shape", [(0,), (2,), (3, 3), (1, 2)])
+def test_targets_of_another_shape_are_refused_and_not_broadcast(metric, shape):
+    predictions = np.full((3, 2), 0.5)
+    with pytest.raises(ValueError, match=f"{metric.name}: targets must have shape"):
+        metric.compute(predictions, np.zeros(shape, int))

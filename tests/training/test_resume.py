@@ -229,10 +229,29 @@ def test_the_state_is_a_copy(classification, start):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"units": [9]}, {"optimizer": "sgd"}, {"dtype": np.float64}, {"batch_norm": True}],
+    [
+        {"units": [9]},
+        {"optimizer": "sgd"},
+        {"optimizer": "adagrad"},
+        {"dtype": np.float64},
+        {"batch_norm": True},
+        {"dropout_rate": 0.2},
+    ],
     ids=str,
 )
-def test_a_state_of_another_network_or_optimizer_is_refused(classification, start, changes):
-    state = start(classification()).state_dict()
-    with pytest.raises(ValueError, match="must be float"):
-        start(classification(), **changes).load_state_dict(state)
+def test_a_state_of_another_run_is_refused_and_nothing_is_taken_from_it(
+    classification, start, changes
+):
+    state = start(classification(), seed=1).state_dict()
+    run = start(classification(), **changes)
+    before = run.state_dict()
+    with pytest.raises(ValueError, match="must be"):
+        run.load_state_dict(state)
+    assert_states_equal(run.state_dict(), before)
+
+
+@pytest.mark.parametrize("damage", [{"epoch": 99}, {"epoch": -1}, {"extra": 1}])
+def test_a_state_that_cannot_be_is_refused(classification, start, damage):
+    run = start(classification())
+    with pytest.raises(ValueError, match="must"):
+        run.load_state_dict({**run.state_dict(), **damage})

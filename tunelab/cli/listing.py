@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from tunelab.cli.console import is_terminal, put, put_json, put_lines, tell, terminal_width
 from tunelab.cli.formats import ago, aligned, duration, instant, number, signed
-from tunelab.cli.hyperparameters import short
+from tunelab.cli.hyperparameters import constant_names, short
 from tunelab.cli.outcomes import STYLES, remark, state_word
 from tunelab.cli.sorting import seconds
 from tunelab.cli.tables import Column, tab_separated, table
@@ -53,6 +53,7 @@ def trial_columns(summary: StudySummary, trials: Sequence[TrialRow]) -> list[Col
     best = summary.best.number if summary.best else None
     max_epochs = summary.spec.search.max_epochs
     states = [state_word(trial) for trial in trials]
+    same = constant_names(summary.spec.search_space)
     return [
         Column("TRIAL", [str(trial.number) for trial in trials], right=True),
         Column("STATE", states, drop=1, styles=[STYLES[state] for state in states]),
@@ -72,7 +73,7 @@ def trial_columns(summary: StudySummary, trials: Sequence[TrialRow]) -> list[Col
             drop=2,
             least=20,
         ),
-        Column("PARAMS", [short(trial.hyperparameters) for trial in trials], drop=7, least=18),
+        Column("PARAMS", [short(t.hyperparameters, same) for t in trials], drop=7, least=18),
     ]
 
 

@@ -6,7 +6,7 @@ from rich.text import Text
 
 from tunelab.cli.board import Board, TrialState
 from tunelab.cli.formats import aligned, number, percent, rough_duration, signed
-from tunelab.cli.hyperparameters import short
+from tunelab.cli.hyperparameters import constant_names, short
 from tunelab.cli.outcomes import STYLES, remark, state_word, tally
 from tunelab.cli.sparkline import WIDTH, sparkline
 from tunelab.cli.tables import Column, cut, table
@@ -75,6 +75,7 @@ def _columns(board: Board, rows: list[TrialState]) -> list[Column]:
         Column("STATE", states, drop=1, styles=[STYLES[state] for state in states]),
         Column("EPOCH", [f"{r.n_epochs}/{board.max_epochs}" for r in rows], right=True, drop=4),
     ]
+    same = constant_names(board.summary.spec.search_space) if board.summary else frozenset()
     best = ["bold" if _is_best(board, row) else "" for row in rows]
     if board.metric != "validation_loss":
         scores = [aligned(_score(row)) for row in rows]
@@ -87,7 +88,7 @@ def _columns(board: Board, rows: list[TrialState]) -> list[Column]:
         Column("GAP", [signed(_gap(row)) for row in rows], right=True, drop=6),
         Column("CURVE", [sparkline(row.losses).ljust(WIDTH) for row in rows], drop=2),
         Column("VERDICT", [_verdict(board, row) for row in rows], drop=3, least=22),
-        Column("PARAMS", [short(row.trial.hyperparameters) for row in rows], drop=7, least=18),
+        Column("PARAMS", [short(r.trial.hyperparameters, same) for r in rows], drop=7, least=18),
     ]
 
 

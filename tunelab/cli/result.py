@@ -16,6 +16,7 @@ from tunelab.cli.outcomes import count_outcomes, outcome, tally
 from tunelab.cli.paragraphs import INDENT, labelled, wrapped
 from tunelab.service.summary import StudySummary, summarize
 from tunelab.spec.study import StudySpec
+from tunelab.spec.tables import GRID
 from tunelab.storage.states import StudyState, TrialState
 from tunelab.storage.studies import StudyRow
 from tunelab.storage.trials import EpochRow, TrialRow, study_trials, trial_curve
@@ -150,11 +151,12 @@ def _best(summary: StudySummary, best: TrialRow, epoch: EpochRow | None) -> Text
 
 def _against_default(summary: StudySummary, best: TrialRow) -> Text | None:
     default = summary.default
+    grid = summary.spec.search.sampler == GRID
+    name = f"{'first cell' if grid else 'default configuration'} (trial 0)"
     if default is None or default.state is not TrialState.FINISHED:
         return None
     if default.number == best.number:
-        return labelled("vs", "the default configuration (trial 0) is the best so far")
-    name = "default configuration (trial 0)"
+        return labelled("vs", f"the {name} is the best so far")
     if default.value is None or best.value is None:
         return labelled("vs", f"{name}: {outcome(default)}")
     ended = "" if default.end_reason and default.end_reason.is_complete else f", {outcome(default)}"

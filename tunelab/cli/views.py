@@ -20,6 +20,7 @@ from tunelab.cli.keyboard import Keyboard
 from tunelab.cli.live import frame
 from tunelab.cli.validation import header
 from tunelab.service.events import Event, Notice, StudyFinished, StudyStarted, TrialFinished
+from tunelab.service.summary import effective_spec
 
 FRAMES_PER_SECOND = 4
 HEARTBEAT_SECONDS = 30.0
@@ -222,7 +223,7 @@ def opening(event: StudyStarted) -> list[str]:
     """What stands above the live picture: what runs, how, and what was done before."""
     summary = event.summary
     workers = count(event.n_workers, "worker")
-    lines = [f"{summary.study.title}  {header(summary.spec)}  {workers}"]
+    lines = [f"{summary.study.title}  {header(effective_spec(summary.study))}  {workers}"]
     if summary.n_finished:
         lines.append(f"goes on after {count(summary.n_finished, 'finished trial')}")
     if not event.leads:

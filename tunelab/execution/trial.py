@@ -164,7 +164,7 @@ def _end(task: Task, verdict: Verdict, limit: RungLimit | None) -> tuple[EndReas
         worse = "below" if task.maximize else "above"
         return EndReason.PRUNED, (
             f"{metric} {best} at epoch {verdict.epoch} is {worse} {limit.value:.4g}, "
-            f"the median of {limit.n_trials} trials"
+            f"{task.spec.search.pruner.standard} of {limit.n_trials} trials"
         )
     if verdict.epoch == task.spec.search.max_epochs:
         return EndReason.COMPLETED, verdict.reason

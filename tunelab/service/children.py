@@ -242,6 +242,8 @@ class MirrorProcess:
         child.kill()
         if left_by_itself:
             yield from child.new_lines()  # it may say itself what it could not send
+            if announced and not unsent(self._database, self._study_id):
+                yield "MLflow: all is sent"
             return
         rest = unsent(self._database, self._study_id)
         if rest:

@@ -16,6 +16,7 @@ from tunelab.datasets import PreparedData, load_training_data, prepare
 from tunelab.errors import DataError, NoCompletedTrialError, StudyConflictError, UsageError
 from tunelab.service.summary import summarize
 from tunelab.spec.grid import count_cells
+from tunelab.spec.sections import BUDGET
 from tunelab.spec.study import StudySpec, differences
 from tunelab.spec.study_file import StudyDocument
 from tunelab.spec.tables import GRID
@@ -33,8 +34,7 @@ from tunelab.storage.studies import (
 from tunelab.training.arrays import TrainingData
 from tunelab.training.losses import baseline_loss
 from tunelab.training.metrics import METRICS, baseline_score
-
-_MAY_CHANGE = ("trials", "timeout", "workers")  # of the section search; the description too
+from tunelab.tuning.flatness import FLAT
 
 
 def launch(
@@ -150,7 +150,8 @@ def _check_metric(spec: StudySpec, data: TrainingData) -> None:
     metric = spec.objective.metric
     if metric in METRICS and math.isnan(baseline_score(metric, data)):
         raise DataError(
-            f"{metric} cannot be computed: all validation rows have the same class",
+            f"{metric} cannot be computed from these {len(data.x_validation)} validation rows: "
+            f"it needs {'two classes' if data.n_classes else 'two rows'}",
             hint="make data.split.validation larger, or choose another objective.metric",
         )
 
@@ -158,12 +159,18 @@ def _check_metric(spec: StudySpec, data: TrainingData) -> None:
 def _check_grid(spec: StudySpec, n_trials: int) -> None:
     n_cells = count_cells(spec.search_space)
     if n_cells is not None and n_trials > n_cells:
-        raise UsageError(f"--trials must be at most {n_cells}, the cells of the grid")
+        raise UsageError(
+            f"the number of trials must be at most {n_cells}, the cells of the grid, "
+            f"got {n_trials} (--trials or TUNELAB_TRIALS)"
+        )
 
 
 def _has_more(study: StudyRow, n_finished: int) -> bool:
     if study.state is not StudyState.FINISHED:
         return True
+    spec = StudySpec.from_mapping(study.spec)
+    if spec.search.stop_when_flat and (study.end_reason or "").startswith(FLAT):
+        return False  # more trials alone do not undo it; switching the rule off does
     timeout = study.timeout_seconds
     return n_finished < study.n_trials and (timeout is None or study.running_seconds < timeout)
 
@@ -173,7 +180,7 @@ def _spec_hash(spec: StudySpec) -> str:
     mapping = spec.to_mapping()
     mapping.pop("description", None)
     search = mapping.get("search", {})
-    mapping["search"] = {key: search[key] for key in search if key not in _MAY_CHANGE}
+    mapping["search"] = {key: search[key] for key in search if key not in BUDGET}
     return hashlib.sha256(json.dumps(mapping, sort_keys=True).encode()).hexdigest()
 
 

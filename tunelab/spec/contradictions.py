@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from tunelab.spec.grid import endless
 from tunelab.spec.part import Complaint, Place
 from tunelab.spec.rules import RefusedError
-from tunelab.spec.space import Choice, Dimension, Fixed, Space, bounds
+from tunelab.spec.space import Choice, Dimension, Fixed, Space, Value, bounds
 from tunelab.spec.tables import CLASSIFICATION_ONLY
 
 
@@ -32,14 +32,24 @@ def contradictions_of(space: Space, *, task: str, max_epochs: int, grid: bool) -
             longest = f"{bounds(own['warm_up'])[1]:g}"
             message = f"must be less than max_epochs, {max_epochs}, got {longest}"
             complaints.append(Complaint(("schedule", name, "warm_up"), RefusedError(message)))
+    rates = space.schedules.get("piecewise", {}).get("rates")
+    for table in _values(rates):
+        last = int(str(table).rpartition(",")[2].partition(":")[0])
+        if last >= max_epochs:
+            message = f"epochs must be less than max_epochs, {max_epochs}, got {last}"
+            complaints.append(Complaint(("schedule", "piecewise", "rates"), RefusedError(message)))
     batch_size = space.network.get("batch_size")
     if (
-        _may_be(space.network.get("batch_norm"), "on")
+        "on" in _values(space.network.get("batch_norm"))
         and batch_size is not None
         and bounds(batch_size)[0] < 2
     ):
         message = "must be at least 2 with batch_norm: one row has no variance"
         complaints.append(Complaint(("batch_size",), RefusedError(message)))
+    if grid and not space.optimizers and "momentum" in space.shared:
+        message = "has no effect: a grid that names no optimizer has the default one, adam, alone"
+        hint = "name the optimizers"
+        complaints.append(Complaint(("momentum",), RefusedError(message, hint, at_key=True)))
     if grid:
         complaints += [
             Complaint(
@@ -55,10 +65,11 @@ def contradictions_of(space: Space, *, task: str, max_epochs: int, grid: bool) -
     return complaints
 
 
-def _may_be(dimension: Dimension | None, value: str) -> bool:
+def _values(dimension: Dimension | None) -> tuple[Value, ...]:
+    """The values that are listed; none for a range."""
     if isinstance(dimension, Choice):
-        return value in dimension.values
-    return dimension == Fixed(value)
+        return dimension.values
+    return (dimension.value,) if isinstance(dimension, Fixed) else ()
 
 
 def _dimensions(space: Space) -> Iterator[tuple[Place, Dimension]]:

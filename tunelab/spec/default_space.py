@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 
 from tunelab.spec.hyperparameters import Hyperparameters
-from tunelab.spec.space import Choice, Dimension, Fixed, FloatRange, IntRange, Space, Value
+from tunelab.spec.space import (
+    Choice,
+    Dimension,
+    Fixed,
+    FloatRange,
+    IntRange,
+    Space,
+    Value,
+    bounds,
+)
 from tunelab.spec.tables import NETWORK, OPTIMIZERS, SCHEDULES, SHARED
 
 _SGD_RATE = FloatRange(1e-3, 1.0, "log")
@@ -118,6 +127,8 @@ def complete_space(given: Space, max_epochs: int, n_train: int, *, fixed: bool =
     """
     schedules = _default_schedules(max_epochs)
     network = {**_NETWORK, "batch_size": _default_batch_size(n_train)}
+    if bounds(given.network.get("batch_size", network["batch_size"]))[0] < 2:
+        network["batch_norm"] = Fixed("off")  # one row has no variance
     if given.units_by_layer:
         network = {key: value for key, value in network.items() if key not in ("units", "shape")}
         network["layers"] = Fixed(len(given.units_by_layer))

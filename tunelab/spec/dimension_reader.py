@@ -11,6 +11,7 @@ from tunelab.spec.rules import Name, Number, RateTable, RefusedError, Rule, Swit
 from tunelab.spec.space import Choice, Dimension, Fixed, FloatRange, IntRange, Value
 
 _ROUNDING = 1e-9  # of a step: a step such as 0.3333333333333333 does not divide 1 exactly
+_MOST_STEPS = 1_000_000
 _RANGE_KEYS = ("low", "high", "scale", "step", "optional")
 
 
@@ -135,6 +136,10 @@ def _step(
     if scale != "linear":
         message = f"must not stand together with scale {scale}"
         complaints.append(Complaint(("step",), RefusedError(message, "remove one of them")))
+    elif rule.kind == "float" and width / cast("float", step) > _MOST_STEPS:
+        least_step = f"{width / _MOST_STEPS:g}"
+        message = f"must be at least {least_step}: a range has at most {_MOST_STEPS} steps"
+        complaints.append(Complaint(("step",), RefusedError(f"{message}, got {shown(step)}")))
     elif cast("float", step) > width * (1 + _ROUNDING):
         message = f"must be at most high - low = {width:g}, got {shown(step)}"
         complaints.append(Complaint(("step",), RefusedError(message)))

@@ -85,6 +85,11 @@ class Part(BaseModel):
         """What is wrong between fields each of which is right."""
         return []
 
+    @classmethod
+    def with_implied(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """``given`` with the values that others in it imply; nothing has been checked yet."""
+        return given
+
     @model_validator(mode="wrap")
     @classmethod
     def _report_everything(cls, given: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
@@ -95,10 +100,11 @@ class Part(BaseModel):
             raise RefusedError(f"must be a mapping with the keys {keys}, got {shown(given)}")
         complaints = cls._unknown_keys(given) + cls.disagreements(given)
         try:
-            part = handler({key: given[key] for key in given if key in cls.known_keys()})
+            known = {key: given[key] for key in given if key in cls.known_keys()}
+            part = handler(cls.with_implied(known))
         except ValidationError as error:
             refuse(cls.__name__, complaints + complaints_of(error))
-        complaints = complaints or part.contradictions()
+        complaints += part.contradictions()
         if complaints:
             refuse(cls.__name__, complaints)
         return part

@@ -11,6 +11,7 @@ from typing import Literal
 from tunelab.errors import nearest
 
 _LONGEST_SHOWN = 60
+_GREATEST = 10**300  # a greater integer may be too large for a float
 _RATES_EXAMPLE = "for example {10: 0.01, 20: 0.001}"
 
 
@@ -111,6 +112,8 @@ class Number:
             raise RefusedError(
                 f"must be {self._noun} {self._range}, got {shown(value)}", _unquote(value)
             )
+        if isinstance(value, int) and abs(value) > _GREATEST:
+            raise RefusedError(f"must be {self._range}, got {shown(value)}")
         if not self._holds(value):
             if isinstance(value, float) and not math.isfinite(value):
                 raise RefusedError(f"must be a finite number {self._range}, got {value}")
@@ -227,7 +230,10 @@ class RateTable:
         from tunelab.training.schedules import canonical_rates, parse_rates
 
         if isinstance(value, Mapping):
-            value = {_whole(key): rate for key, rate in value.items()}
+            rows = {_whole(key): rate for key, rate in value.items()}
+            if len(rows) < len(value):
+                raise RefusedError("must list every epoch once, got one twice", _RATES_EXAMPLE)
+            value = rows
         if not isinstance(value, str | Mapping):
             message = f"must be a mapping from epochs done to rates, got {shown(value)}"
             raise RefusedError(message, _RATES_EXAMPLE)
@@ -245,7 +251,7 @@ Rule = Number | Name | Switch | RateTable
 
 def _whole(key: object) -> object:
     """A key of a study file as a number: keys are read as text."""
-    return int(key) if isinstance(key, str) and re.fullmatch(r"[0-9]{1,7}", key) else key
+    return int(key) if isinstance(key, str) and re.fullmatch(r"[0-9]{1,9}", key) else key
 
 
 def _unquote(value: object) -> str | None:

@@ -20,13 +20,26 @@ from tunelab.spec.data_rules import (
 from tunelab.spec.durations import seconds
 from tunelab.spec.part import Complaint, Part
 from tunelab.spec.rules import Name, Number, RefusedError, Rule, Switch, shown, unknown
-from tunelab.spec.tables import DATASETS, GRID, LOSSES, METRICS, PRUNERS, SAMPLERS, Direction
+from tunelab.spec.tables import (
+    DATASETS,
+    GRID,
+    LOSSES,
+    METRICS,
+    NO_PRUNER,
+    PRUNERS,
+    SAMPLERS,
+    Direction,
+)
 
 _DIRECTIONS: dict[str, Direction] = {
     name: way for metrics in METRICS.values() for name, way in metrics.items()
 }
 _LOSSES = tuple(name for losses in LOSSES.values() for name in losses)
+BUDGET = ("trials", "timeout", "workers", "stop_when_flat")
+"""Keys of the search that may change while a study goes on."""
+
 DEFAULT_TRIALS = 60
+DEFAULT_MAX_EPOCHS = 100
 
 _SHARE = Number("float", 0, 1, low_open=True, high_open=True)
 _SEED = Number("int", 0, 2**32 - 1)
@@ -355,7 +368,7 @@ class SearchSpec(Part):
     timeout_seconds: Annotated[float | None, BeforeValidator(_timeout)] = Field(
         default=None, alias="timeout"
     )
-    max_epochs: Annotated[int, _by(Number("int", 1, 1_000_000))] = 100
+    max_epochs: Annotated[int, _by(Number("int", 1, 1_000_000))] = DEFAULT_MAX_EPOCHS
     seed: Annotated[int, _by(_SEED)] = 0
     workers: Annotated[int | None, _by(Number("int", 1, 1024), optional=True)] = None
     stop_when_flat: Annotated[bool, BeforeValidator(_flag)] = False
@@ -366,6 +379,13 @@ class SearchSpec(Part):
             return []
         refused = RefusedError(f"must be off for the sampler {GRID}, which visits every cell")
         return [Complaint(("stop_when_flat",), refused)]
+
+    @classmethod
+    def with_implied(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A grid is there to be tried as a whole: nothing is given up unless a pruner is named."""
+        if given.get("sampler") == GRID and "pruner" not in given:
+            return {**given, "pruner": NO_PRUNER}
+        return given
 
     @property
     def n_trials(self) -> int | None:

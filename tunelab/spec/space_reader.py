@@ -85,9 +85,14 @@ class _Reader:
         return [self._dimension(("units", i), rule, item) for i, item in enumerate(units)]
 
     def _check_layers(self, network: Mapping[str, Dimension], n_units: int) -> None:
+        try:
+            NETWORK["layers"].check(n_units)
+        except RefusedError as error:
+            message = f"its layers {error.message}"
+            self.complaints.append(Complaint(("units",), RefusedError(message)))
         layers = network.get("layers")
-        if layers is not None and bounds(layers)[1] > n_units:
-            message = f"must be at most {n_units}, the layers that units lists"
+        if layers is not None and bounds(layers)[1] != n_units:
+            message = f"must reach up to {n_units}, the layers that units lists"
             refused = RefusedError(f"{message}, got {bounds(layers)[1]:g}")
             self.complaints.append(Complaint(("layers",), refused))
 

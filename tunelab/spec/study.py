@@ -19,6 +19,8 @@ from tunelab.spec.part import Complaint, Part, refuse
 from tunelab.spec.problems import problems_of
 from tunelab.spec.rules import Name, RefusedError, shown
 from tunelab.spec.sections import (
+    BUDGET,
+    DEFAULT_MAX_EPOCHS,
     DataSpec,
     LabelNoise,
     ObjectiveSpec,
@@ -44,7 +46,7 @@ __all__ = [
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _LONGEST_DESCRIPTION = 10_000
-_MAY_CHANGE = {"description", "search.trials", "search.timeout", "search.workers"}
+_MAY_CHANGE = {"description", *(f"search.{key}" for key in BUDGET)}
 _LATER = {"confirm", "sweep"}
 _ABSENT = object()
 
@@ -130,19 +132,18 @@ class StudySpec(Part):
         if task == "regression" and _peek(given, "data", "label_noise") is not None:
             refused = RefusedError("needs classification: targets have no labels", at_key=True)
             complaints.append(Complaint(("data", "label_noise"), refused))
-        return complaints
-
-    def contradictions(self) -> list[Complaint]:
-        """The space must suit the task, the budget and the sampler, and its own parts."""
-        return [
+        space, max_epochs = given.get("space"), _peek(given, "search", "max_epochs")
+        # What can be read of the space is looked at even where other parts of it are wrong.
+        complaints += [
             Complaint(("space", *item.place), item.refused)
             for item in contradictions_of(
-                self.space,
-                task=self.task,
-                max_epochs=self.search.max_epochs,
-                grid=self.search.sampler == GRID,
+                space if isinstance(space, Space) else read_space(space)[0],
+                task=task,
+                max_epochs=max_epochs if isinstance(max_epochs, int) else DEFAULT_MAX_EPOCHS,
+                grid=_peek(given, "search", "sampler") == GRID,
             )
         ]
+        return complaints
 
     @classmethod
     def unknown_key(cls, key: str) -> RefusedError:
@@ -196,7 +197,9 @@ class StudySpec(Part):
         space = complete_space(self.space, self.search.max_epochs, n_train, fixed=grid)
         n_trials = self._grid_trials(space) if grid else self.n_trials
         search = self.search.model_copy(update={"trials": n_trials})
-        return self.model_copy(update={"space": space, "search": search})
+        resolved = self.model_copy(update={"space": space, "search": search})
+        # What is written to the database must read back: defaults and rows may not suit each other.
+        return type(self).from_mapping(resolved.to_mapping())
 
     def _grid_trials(self, space: Space) -> int:
         """As many as were asked for, or as there are cells."""
@@ -259,4 +262,4 @@ def _peek(given: Mapping[str, Any], section: str, key: str) -> Any:
     """A value of a section that may be anything: a mapping, a `Part`, or nonsense."""
     part = given.get(section)
     value = part.get(key) if isinstance(part, Mapping) else getattr(part, key, None)
-    return value if isinstance(value, str | Mapping | Part) else None
+    return value if isinstance(value, str | int | Mapping | Part) else None

@@ -13,7 +13,7 @@ from tunelab.spec.rules import Name, Number, RateTable, Rule, Switch
 _LEARNING_RATE = Number("float", 0, 1000, low_open=True)
 _SHARE = Number("float", 0, 1)
 _SHARE_KEPT = Number("float", 0, 1, high_open=True)
-_EPSILON = Number("float", 0, 1, low_open=True)
+_EPSILON = Number("float", 1e-30, 1)  # far above what float32 still tells from 0
 _EPOCHS = Number("int", 1, 1_000_000)
 _EPOCHS_OR_NONE = Number("int", 0, 1_000_000)
 _DECAY_RATE = Number("float", 0, 1000)
@@ -165,5 +165,6 @@ CLASSIFICATION_ONLY = ("label_smoothing", "class_weight")
 
 GRID, QMC = "grid", "qmc"
 SAMPLERS = ("tpe", "random", QMC, GRID)
-PRUNERS = ("median", "percentile", "successive_halving", "none")
+NO_PRUNER = "none"
+PRUNERS = ("median", "percentile", "successive_halving", NO_PRUNER)
 PRESETS = ("default", "careful", "eager", "off")

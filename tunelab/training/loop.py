@@ -129,8 +129,10 @@ class TrainingRun:
     ) -> None:
         n_train = len(data.x_train)
         n_steps = steps_per_epoch(n_train, batch_size, batch_norm=batch_norm)
-        if max_epochs < 1:
-            raise ValueError(f"max_epochs must be at least 1, got {max_epochs}")
+        if not isinstance(max_epochs, int) or max_epochs < 1:
+            raise ValueError(f"max_epochs must be a whole number, at least 1, got {max_epochs}")
+        if not isinstance(batch_norm, bool):
+            raise ValueError(f"batch_norm must be True or False, got {batch_norm!r}")
         if np.dtype(dtype) not in (np.dtype(np.float32), np.dtype(np.float64)):
             raise ValueError(f"dtype must be float32 or float64, got {np.dtype(dtype)}")
         self.epoch = 0
@@ -252,15 +254,24 @@ class TrainingRun:
         Raises:
             ValueError: If the state belongs to another network or optimizer.
         """
+        expected = {"values", "best", "slots", *self._boundary_rest}
+        if state.keys() != expected:
+            raise ValueError(f"the state must have {sorted(expected)}, got {sorted(state)}")
+        ours, theirs = sorted(self._bit_generators), sorted(state["generators"])
+        if ours != theirs:
+            raise ValueError(f"generators must be {ours}, got {theirs}")
+        if not 0 <= state["epoch"] <= self._max_epochs:
+            raise ValueError(f"epoch must be in [0, {self._max_epochs}], got {state['epoch']}")
+        self._optimizer.check_counters(state["counters"])
         values, slots = self._boundary_values, self._boundary_slots
-        for name, ours in (("values", values), ("slots", slots), ("best", values)):
-            theirs = state[name]
-            if theirs is None and name == "best":
+        for name, array in (("values", values), ("slots", slots), ("best", values)):
+            given = state[name]
+            if given is None and name == "best":
                 continue
-            if theirs.shape != ours.shape or theirs.dtype != ours.dtype:
+            if given.shape != array.shape or given.dtype != array.dtype:
                 raise ValueError(
-                    f"{name} must be {ours.dtype} of shape {ours.shape}, "
-                    f"got {theirs.dtype} of shape {theirs.shape}"
+                    f"{name} must be {array.dtype} of shape {array.shape}, "
+                    f"got {given.dtype} of shape {given.shape}"
                 )
         np.copyto(values, state["values"])
         np.copyto(slots, state["slots"])

@@ -37,9 +37,18 @@ class Metric:
                 units.
             targets: Labels, shape (rows,); or targets in original units, (rows, n_outputs).
 
+        Raises:
+            ValueError: If the shapes do not belong together, or there are no rows.
+
         Returns:
             The score; nan if a prediction is not finite or the targets leave it undefined.
         """
+        expected = predictions.shape[:1] if self.task == "classification" else predictions.shape
+        if targets.shape != expected or len(targets) == 0:
+            raise ValueError(
+                f"{self.name}: targets must have shape {expected} and a row at least, "
+                f"got {targets.shape}"
+            )
         if not np.isfinite(predictions).all():
             return math.nan
         return self.function(predictions, targets)

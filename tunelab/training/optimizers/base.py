@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Self
 
 import numpy as np
@@ -74,11 +75,14 @@ class Optimizer(ABC):
         slots = np.asarray(state["slots"])
         if slots.shape != self.slots.shape:
             raise ValueError(f"slots must have shape {self.slots.shape}, got {slots.shape}")
-        counters = dict(state["counters"])
+        self.check_counters(state["counters"])
+        np.copyto(self.slots, slots)
+        self.counters = dict(state["counters"])
+
+    def check_counters(self, counters: Mapping[str, int]) -> None:
+        """Raise ValueError unless ``counters`` are those of this method."""
         if set(counters) != set(self.counter_names):
             raise ValueError(f"counters must be {self.counter_names}, got {tuple(counters)}")
-        np.copyto(self.slots, slots)
-        self.counters = counters
 
     def _scalar(self, value: float = 0.0) -> Floats:
         """A number as an array without axes, in the parameters' type.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import re
+import sys
 from bisect import bisect_right
 from collections.abc import Mapping
 from itertools import pairwise
@@ -128,7 +128,8 @@ def _checked(table: Mapping[int, float]) -> dict[int, float]:
     for k, rate in table.items():
         if not isinstance(k, Integral) or isinstance(k, bool) or k < 1:
             raise ValueError(f"must have whole numbers of epochs k, at least 1, got {_shown(k)}")
-        if not isinstance(rate, Real) or isinstance(rate, bool) or not 0.0 < rate < math.inf:
+        is_number = isinstance(rate, Real) and not isinstance(rate, bool)
+        if not is_number or not 0.0 < rate <= sys.float_info.max:
             raise ValueError(f"must have rates > 0 and finite, got {_shown(rate)} at k = {k}")
     return {int(k): float(table[k]) for k in sorted(table)}
 
