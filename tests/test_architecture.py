@@ -36,7 +36,7 @@ LIBRARIES: dict[str, set[str]] = {
     "errors": set(),
     "training": {"numpy"},
     "spec": {"pydantic", "pydantic_core", "ruamel"},
-    "datasets": {"numpy", "sklearn"},
+    "datasets": {"numpy", "sklearn", "pyarrow"},
     "storage": {"sqlalchemy", "alembic", "numpy"},
     "execution": {"threadpoolctl", "numpy"},
     "tuning": {"optuna", "numpy", "scipy"},
@@ -50,6 +50,7 @@ CONFINED: dict[str, tuple[str, bool]] = {
     "mlflow": ("tunelab.service.mirror tunelab.service.dashboard", True),
     "matplotlib": ("tunelab.service.mirror", True),
     "sklearn": ("tunelab.datasets", False),
+    "pyarrow": ("tunelab.datasets.sources", False),
     "scipy": ("tunelab.tuning.sobol", False),
     "alembic": ("tunelab.storage.schema tunelab.storage.migrations", True),
 }

@@ -6,6 +6,7 @@
     ├── UsageError              2   a wrong argument or option
     ├── StudyFileError          2   a study file with one or more problems
     ├── DataError               2   data that cannot be used as asked
+    │   └── DataFileError       2   a file of data with one or more problems
     ├── StudyConflictError      2   a study of that name exists and differs
     ├── NotFoundError           3   no such study, trial or file
     ├── DatabaseError           4   the study database cannot be reached or written
@@ -89,11 +90,11 @@ class NoCompletedTrialError(TunelabError):
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong in a study file.
+    """One thing that is wrong in a study file or a file of data.
 
     Attributes:
         file: The file as the user named it.
-        line: Line of the place, from 1; None where the whole file is meant.
+        line: Line of the place, from 1; None where the whole file is meant, or has no lines.
         column: Column of the place, from 1.
         key: Dotted path of the key, ``space.optimizer.adam``; empty for the whole file.
         message: What must hold and what was given.
@@ -119,6 +120,17 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.where}: {self.message}"
+
+
+class DataFileError(DataError):
+    """A file of data cannot be used; ``problems`` lists what is wrong, in file order."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        hints = dict.fromkeys(problem.hint for problem in problems if problem.hint)
+        super().__init__(
+            "\n".join(str(problem) for problem in problems), hint="\n".join(hints) or None
+        )
+        self.problems = tuple(problems)
 
 
 class StudyFileError(TunelabError):

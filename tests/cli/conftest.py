@@ -62,29 +62,6 @@ def mapping(**search: Any) -> dict[str, Any]:
     }
 
 
-def on_a_terminal(columns: int, *words: str, plain: bool = True) -> list[str]:
-    """What a person with a terminal of this width sees."""
-    leader, follower = pty.openpty()
-    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-    env = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "CI")}
-    env |= {"TERM": "xterm", "NO_COLOR": "1" if plain else ""}
-    command = [sys.executable, "-m", "tunelab", *words]
-    with subprocess.Popen(command, stdout=follower, stderr=follower, env=env) as process:
-        os.close(follower)
-        seen = b""
-        while True:
-            try:
-                chunk = os.read(leader, 65536)
-            except OSError:  # Linux: the other end has been closed
-                break
-            if not chunk:
-                break
-            seen += chunk
-    os.close(leader)
-    assert process.returncode == 0
-    return seen.decode().replace("\r\n", "\n").splitlines()
-
-
 @pytest.fixture
 def call(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
     """Call ``tunelab`` with some arguments, in this process."""
@@ -102,10 +79,33 @@ def call(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working directory, and an environment without settings."""
     monkeypatch.chdir(tmp_path)
-    names = ["DATABASE_URL", "TRIALS", "TIMEOUT", "WORKERS"]
-    for name in [*(f"TUNELAB_{name}" for name in names), "COLUMNS", "NO_COLOR", "CI"]:
-        monkeypatch.delenv(name, raising=False)
+    for name in list(os.environ):
+        if name.startswith(("TUNELAB_", "MLFLOW_")) or name in ("COLUMNS", "NO_COLOR", "CI"):
+            monkeypatch.delenv(name)
     return tmp_path
+
+
+def on_a_terminal(columns: int, *words: str, code: int = 0, **variables: str) -> list[str]:
+    """What a person with a terminal of this width sees; NO_COLOR unless ``variables`` say else."""
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    env = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "CI")}
+    env |= {"TERM": "xterm", "NO_COLOR": "1", **variables}
+    command = [sys.executable, "-m", "tunelab", *words]
+    with subprocess.Popen(command, stdout=follower, stderr=follower, env=env) as process:
+        os.close(follower)
+        seen = b""
+        while True:
+            try:
+                chunk = os.read(leader, 65536)
+            except OSError:  # Linux: the other end has been closed
+                break
+            if not chunk:
+                break
+            seen += chunk
+    os.close(leader)
+    assert process.returncode == code
+    return seen.decode().replace("\r\n", "\n").splitlines()
 
 
 class Maker:

@@ -88,6 +88,8 @@ def test_a_missing_file_is_not_found(call, home):
         (["study", "start", "a", "--timeout", "10x"], "--timeout: must be seconds or", "help"),
         (["study", "start", "a", "--workers", "2000"], "--workers: must be from 1 to", "help"),
         (["study", "trial", "digits", "ten"], "NUMBER: ", "help"),
+        (["ui", "--port", "80x"], "--port: must be a whole number from 1 to 65535", "help"),
+        (["ui", "--port", "70000"], "--port: must be from 1 to 65535, got 70000", "help"),
     ],
 )
 def test_a_wrong_command_line_ends_with_2_and_says_what_is_right(call, home, words, message, hint):
@@ -100,10 +102,15 @@ def test_a_wrong_command_line_ends_with_2_and_says_what_is_right(call, home, wor
 
 
 def test_a_wrong_value_of_a_variable_names_the_variable(call, home, monkeypatch):
-    monkeypatch.setenv("TUNELAB_TRIALS", "many")
-    ended = call("study", "start", "a.yaml")
+    monkeypatch.setenv("TUNELAB_WORKERS", "many")
+    ended = call("study", "resume", "digits")
     assert ended.code == 2
-    assert ended.err.startswith("error: TUNELAB_TRIALS: must be a whole number")
+    assert ended.err.startswith("error: TUNELAB_WORKERS: must be a whole number")
+    monkeypatch.setenv("TUNELAB_WORKERS", "1")
+    monkeypatch.setenv("TUNELAB_MIRROR", "perhaps")
+    assert call("study", "resume", "digits").err.startswith(
+        "error: TUNELAB_MIRROR: must be yes or no\n"
+    )
 
 
 def test_reading_without_a_database_is_an_error_and_creates_none(call, home):

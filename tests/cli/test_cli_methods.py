@@ -11,7 +11,8 @@ from itertools import pairwise
 import pytest
 
 from tests.cli.conftest import on_a_terminal
-from tunelab.cli.catalogue import document, searched
+from tunelab.cli.catalogue import document
+from tunelab.cli.dimensions import searched
 from tunelab.spec.space import Choice, Fixed, FloatRange, IntRange
 from tunelab.training.optimizers import OPTIMIZERS
 from tunelab.training.schedules import SCHEDULES, default_settings
@@ -52,7 +53,7 @@ def test_a_member_of_the_list_shows_formula_and_settings():
 
 
 def test_formulas_have_a_colour_where_there_are_colours():
-    lines = on_a_terminal(80, "optimizers", plain=False)
+    lines = on_a_terminal(80, "optimizers", NO_COLOR="")
     assert any("\x1b[36m  w <- w - learning_rate * g" in line for line in lines)
 
 

@@ -135,11 +135,11 @@ def test_an_unknown_sort_column_is_refused_with_the_nearest(call, digits):
 
 
 def test_trials_on_a_terminal_are_a_table_that_fits(digits):
-    for columns in (140, 80, 40):
+    for columns in (140, 80, 40, 20):
         lines = on_a_terminal(columns, "study", "trials", "digits", "--sort", "value")
         assert max(map(len, lines)) <= columns
         assert len(lines) == 7
-        assert lines[0].split()[:2] == ["TRIAL", "STATE"]
+        assert lines[0].split()[:2] == ["TRIAL", "STATE" if columns > 20 else "VALIDATION"]
         assert "0.08160" in lines[1]  # a number is never cut
         assert "\x1b" not in "".join(lines)  # NO_COLOR
     assert "PARAMS" not in lines[0]
@@ -260,17 +260,3 @@ def test_stop_of_an_interrupted_study_says_how_to_go_on(call, maker):
     )
     with maker.database.read() as connection:
         assert study_by_id(connection, study.id).state is StudyState.STOPPED
-
-
-def test_validate_says_what_the_study_is(call, home):
-    (home / "iris.yaml").write_text(
-        "name: iris\ntask: classification\ndata: {source: sklearn, name: iris}\n"
-        "search: {trials: 5, max_epochs: 9, pruner: none}\nobjective: {metric: accuracy}\n"
-    )
-    assert call("study", "validate", "iris.yaml").out.splitlines() == [
-        "iris.yaml: valid",
-        "iris  maximise accuracy  tpe  5 trials of at most 9 epochs",
-    ]
-    document = json.loads(call("study", "validate", "iris.yaml", "--json").out)
-    assert (document["schema"], document["valid"], document["name"]) == (1, True, "iris")
-    assert document["study"]["objective"] == {"metric": "accuracy"}

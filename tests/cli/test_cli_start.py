@@ -201,7 +201,7 @@ def test_signals_are_handled_even_if_they_were_ignored_before():
     asked = []
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with two_step_signals(asked.append, cursor_hidden=lambda: False):
+        with two_step_signals(asked.append, before_exit=pytest.fail):
             os.kill(os.getpid(), signal.SIGINT)
         assert asked == [signal.SIGINT]
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
@@ -210,11 +210,15 @@ def test_signals_are_handled_even_if_they_were_ignored_before():
 
 
 @pytest.mark.parametrize(("number", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
-def test_the_second_signal_leaves_at_once_and_shows_the_cursor(number, code):
+def test_the_second_signal_leaves_at_once_and_leaves_the_terminal_as_it_was(number, code):
     program = f"""
-import os, signal, time
+import os, signal, sys, time
+from rich.console import Console
+from tunelab.cli.board import Board
 from tunelab.cli.signals import two_step_signals
-with two_step_signals(lambda number: None, cursor_hidden=lambda: True):
+from tunelab.cli.views import LiveView
+view = LiveView(Board({{}}), Console(file=sys.stderr), lambda: False)
+with two_step_signals(lambda number: None, before_exit=view.abandon):
     os.kill(os.getpid(), signal.SIGINT)
     os.kill(os.getpid(), signal.{number})
     time.sleep(30)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.datasets.tables import labelled, measured, numeric_columns
 from tunelab.datasets import preparation
 from tunelab.datasets.sources import RawData
 from tunelab.spec.study import DataSpec
@@ -35,15 +36,9 @@ def classes() -> Callable[..., RawData]:
     """Build classification rows: ``classes([30, 20])`` has 30 rows of class a and 20 of b."""
 
     def build(counts: Sequence[int], n_features: int = 3, seed: int = 0) -> RawData:
-        generator = np.random.default_rng(seed)
-        n_rows = sum(counts)
-        return RawData(
-            features=generator.normal(5.0, 2.0, size=(n_rows, n_features)),
-            targets=np.repeat(np.arange(len(counts)), counts).astype(np.int64),
-            feature_names=tuple(f"x{column}" for column in range(n_features)),
-            class_names=tuple("abcdefghij"[: len(counts)]),
-            target_names=("class",),
-        )
+        table = np.random.default_rng(seed).normal(5.0, 2.0, size=(sum(counts), n_features))
+        labels = np.repeat(np.arange(len(counts)), counts)
+        return labelled(numeric_columns(table), labels, "abcdefghij"[: len(counts)])
 
     return build
 
@@ -54,14 +49,10 @@ def numbers() -> Callable[..., RawData]:
 
     def build(n_rows: int, n_outputs: int = 2, seed: int = 0) -> RawData:
         generator = np.random.default_rng(seed)
+        table = generator.normal(size=(n_rows, 3))
         scales = 10.0 ** np.arange(n_outputs)
-        return RawData(
-            features=generator.normal(size=(n_rows, 3)),
-            targets=1000.0 + scales * generator.gamma(2.0, size=(n_rows, n_outputs)),
-            feature_names=("x0", "x1", "x2"),
-            class_names=(),
-            target_names=tuple(f"y{output}" for output in range(n_outputs)),
-        )
+        targets = 1000.0 + scales * generator.gamma(2.0, size=(n_rows, n_outputs))
+        return measured(numeric_columns(table), targets)
 
     return build
 

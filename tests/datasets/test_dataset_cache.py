@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tunelab.datasets import load_training_data, open_prepared, prepare
+from tunelab.datasets.cache import load_pool
 from tunelab.errors import DataError, DiskError
 
 
@@ -43,7 +44,7 @@ def test_folders_and_files_are_for_their_owner_alone(describe, tmp_path):
         os.umask(umask)
     folders = [tmp_path / "state", cache, prepared.path, prepared.path / "sealed"]
     files = [file for file in prepared.path.rglob("*") if file.is_file()]
-    assert len(files) == 8
+    assert len(files) == 7
     assert {stat.S_IMODE(folder.stat().st_mode) for folder in folders} == {0o700}
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
 
@@ -110,7 +111,19 @@ def test_a_label_out_of_range_is_an_error_of_the_data(prepared):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "{}", '{"format": 1}', '{"format": 99}', "\x00\xff", "null"]
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        "null",
+        "\x00\xff",
+        '{"format": 2}',
+        '{"format": 99}',
+        '{"format": 2, "files": []}',
+        '{"format": 2, "files": {}, "rows": 1}',
+    ],
 )
 def test_unreadable_meta_is_named_and_prepared_again(describe, prepared, text):
     (prepared.path / "meta.json").write_bytes(text.encode("latin-1"))
@@ -120,11 +133,30 @@ def test_unreadable_meta_is_named_and_prepared_again(describe, prepared, text):
     assert prepare(describe("iris"), "classification", prepared.path.parent) == prepared
 
 
-@pytest.mark.parametrize("file", ["meta.json", "pool_x.npy", "pool_y.npy", "sealed/test.npz"])
+RAW_FILES = ["pool.npz", "sealed/test.npz"]
+
+
+@pytest.mark.parametrize("file", ["meta.json", *RAW_FILES])
 def test_a_missing_file_is_prepared_again(describe, prepared, file):
     (prepared.path / file).unlink()
     assert prepare(describe("iris"), "classification", prepared.path.parent) == prepared
     assert (prepared.path / file).stat().st_size > 0
+
+
+@pytest.mark.parametrize("size", [0, 500])
+@pytest.mark.parametrize("file", RAW_FILES)
+def test_a_file_of_raw_rows_that_was_cut_is_prepared_again(describe, prepared, master, file, size):
+    """Its size tells, so that test rows need not be opened."""
+    os.truncate(prepared.path / file, size)
+    assert prepare(describe("iris"), "classification", prepared.path.parent) == prepared
+    assert (prepared.path / file).read_bytes() == (master.path / file).read_bytes()
+
+
+def test_a_damaged_pool_is_named(prepared):
+    (prepared.path / "pool.npz").write_bytes(b"PK no archive")
+    with pytest.raises(DataError, match=r"pool\.npz: prepared data cannot be read") as caught:
+        load_pool(prepared)
+    assert f"delete the folder {prepared.path}" in str(caught.value.hint)
 
 
 def test_a_folder_that_is_not_there_is_an_error_of_the_data(tmp_path):
@@ -135,10 +167,13 @@ def test_a_folder_that_is_not_there_is_an_error_of_the_data(tmp_path):
 def test_meta_holds_what_export_needs(prepared):
     """Preprocessing can be rebuilt from JSON: no pickle, no scikit-learn."""
     meta = json.loads((prepared.path / "meta.json").read_text())
-    pool = np.load(prepared.path / "pool_x.npy")
-    x = (pool - np.array(meta["features"]["mean"])) / np.array(meta["features"]["scale"])
-    data = load_training_data(prepared)
-    np.testing.assert_array_equal(x[: prepared.n_train].astype(np.float32), data.x_train)
+    pool = load_pool(prepared)
+    x = [
+        (column.values - fitted["mean"]) / fitted["scale"]
+        for column, fitted in zip(pool.columns, meta["preprocessing"], strict=True)
+    ]
+    x_train = np.stack(x, axis=1)[: prepared.n_train].astype(np.float32)
+    np.testing.assert_array_equal(x_train, load_training_data(prepared).x_train)
 
 
 def test_a_cache_that_cannot_be_written_says_so(describe, tmp_path):

@@ -10,9 +10,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.datasets.tables import contents, numbers, shuffled, taken, words
 from tunelab.datasets import load_training_data, open_prepared, preparation, prepare
+from tunelab.datasets.cache import load_pool
+from tunelab.datasets.preprocess import fit_preprocessing
+from tunelab.datasets.rows import read_rows
 from tunelab.datasets.split import Split
 from tunelab.errors import DataError
+from tunelab.spec.study import DataSpec
 
 
 def meta(prepared):
@@ -24,8 +29,11 @@ def array(prepared, name):
 
 
 def sealed(prepared):
-    with np.load(prepared.path / "sealed" / "test.npz", allow_pickle=False) as file:
-        return file["features"], file["targets"]
+    return read_rows(prepared.path / "sealed" / "test.npz")
+
+
+def pool_table(prepared):
+    return np.stack([column.values for column in load_pool(prepared).columns], axis=1)
 
 
 def test_iris_as_arrays(describe, tmp_path):
@@ -65,13 +73,14 @@ def test_every_bundled_set_can_be_prepared(describe, tmp_path, name, task):
 
 def test_scaling_is_computed_from_training_rows_by_hand(describe, tmp_path):
     prepared = prepare(describe("wine"), "classification", tmp_path)
-    raw = array(prepared, "pool_x.npy")
+    raw = pool_table(prepared)
     train, validation = raw[: prepared.n_train], raw[prepared.n_train :]
     assert validation.shape == (prepared.n_validation, 13)
     mean = train.sum(axis=0) / len(train)
     scale = np.sqrt(((train - mean) ** 2).sum(axis=0) / len(train))
-    assert prepared.feature_mean == pytest.approx(mean)
-    assert prepared.feature_scale == pytest.approx(scale)
+    fitted = prepared.preprocessing.transforms
+    assert [item.mean for item in fitted] == pytest.approx(mean)
+    assert [item.scale for item in fitted] == pytest.approx(scale)
     data = load_training_data(prepared)
     np.testing.assert_allclose(data.x_train, (train - mean) / scale, atol=1e-5)
     np.testing.assert_allclose(data.x_validation, (validation - mean) / scale, atol=1e-5)
@@ -79,7 +88,7 @@ def test_scaling_is_computed_from_training_rows_by_hand(describe, tmp_path):
 
 def test_digits_keeps_its_constant_pixels_at_zero(describe, tmp_path):
     prepared = prepare(describe("digits"), "classification", tmp_path)
-    raw = array(prepared, "pool_x.npy")[: prepared.n_train]
+    raw = pool_table(prepared)[: prepared.n_train]
     constant = np.ptp(raw, axis=0) == 0
     assert constant.any()
     assert np.all(load_training_data(prepared).x_train[:, constant] == 0)
@@ -91,68 +100,93 @@ def test_regression_targets_are_standardised_and_recovered(describe, tmp_path):
     assert (data.y_train.shape, data.y_train.dtype) == ((12, 3), np.float32)
     assert data.y_train.mean(axis=0) == pytest.approx(np.zeros(3), abs=1e-6)
     assert data.y_train.std(axis=0) == pytest.approx(np.ones(3), abs=1e-6)
-    raw = array(prepared, "pool_y.npy")
+    raw = load_pool(prepared).targets
     for values, original in ((data.y_train, raw[:12]), (data.y_validation, raw[12:])):
         np.testing.assert_allclose(
             values * data.target_scale + data.target_mean, original, rtol=1e-6
         )
 
 
-@pytest.mark.parametrize("part", ["validation", "test"])
-@pytest.mark.parametrize("task", ["classification", "regression"])
-def test_extreme_values_outside_training_rows_change_nothing_in_training(
-    describe, classes, numbers, use_source, monkeypatch, tmp_path, part, task
+def test_columns_of_text_become_an_input_for_each_category_of_the_training_rows(
+    describe, classes, use_source, tmp_path
 ):
-    """The canary: were any statistic taken over all rows, it would move by orders of magnitude."""
-    raw = classes([20, 20]) if task == "classification" else numbers(40)
-    rows = {
-        "train": np.arange(0, 24),
-        "validation": np.arange(24, 32),
-        "test": np.arange(32, 40),
-    }
-    split = Split(**rows, n_strata=1)
-    monkeypatch.setattr(preparation, "split_rows", lambda data, spec: split)
-    poisoned = replace(raw, features=raw.features.copy(), targets=raw.targets.copy())
-    poisoned.features[rows[part]] *= 1e12
-    if task == "regression":
-        poisoned.targets[rows[part]] *= -1e12
+    raw = classes([30, 30])
+    tints = [("red", "green", "blue")[row % 3] for row in range(60)]
+    use_source(replace(raw, columns=(words("tint", tints), *raw.columns)))
+    prepared = prepare(describe(), "classification", tmp_path)
+    assert prepared.feature_names == ("tint=blue", "tint=green", "tint=red", "x0", "x1", "x2")
+    assert prepared.n_features == 6
+    data = load_training_data(prepared)
+    assert (data.x_train[:, :3].sum(axis=1) == 1).all()
+    pool = load_pool(prepared)
+    marks = data.x_validation[:, :3].argmax(axis=1)
+    assert [("blue", "green", "red")[mark] for mark in marks] == (
+        pool.columns[0].values[prepared.n_train :].tolist()
+    )
 
-    results = []
-    for data, folder in ((raw, "clean"), (poisoned, "poisoned")):
-        use_source(data)
-        prepared = prepare(describe(), task, tmp_path / folder)
-        results.append((prepared, load_training_data(prepared)))
-    (clean, clean_data), (changed, changed_data) = results
-    assert changed.digest != clean.digest
-    assert changed.feature_mean == clean.feature_mean
-    assert changed.feature_scale == clean.feature_scale
-    assert changed.target_mean == clean.target_mean
-    assert changed.target_scale == clean.target_scale
-    assert changed_data.x_train.tobytes() == clean_data.x_train.tobytes()
-    assert changed_data.y_train.tobytes() == clean_data.y_train.tobytes()
+
+def test_another_split_of_the_pool_learns_from_its_own_rows(
+    describe, classes, use_source, tmp_path
+):
+    """What a folder holds of the raw rows is enough to prepare it again, missing values and all."""
+    raw = classes([40, 40])
+    values = [None if row % 7 == 0 else float(row) for row in range(80)]
+    use_source(replace(raw, columns=(numbers("age", values), *raw.columns)))
+    spec = describe().model_copy(update={"missing": "impute"})
+    prepared = prepare(spec, "classification", tmp_path)
+    pool = load_pool(prepared)
+    train = np.arange(prepared.n_train)
+    again = fit_preprocessing(pool.columns, train, impute=True)
+    assert again == prepared.preprocessing
+    x = load_training_data(prepared).x_train
+    assert again.apply(pool.columns, train).tobytes() == x.tobytes()
+
+
+def test_missing_values_are_not_imputed_unless_asked(describe, classes, use_source, tmp_path):
+    raw = classes([40, 40])
+    use_source(replace(raw, columns=(numbers("age", [None] * 10 + [1.0] * 70), *raw.columns)))
+    with pytest.raises(DataError, match=r"train rows: column age: \d of 48 rows lack a value"):
+        prepare(describe(), "classification", tmp_path / "cache")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("place", ["features", "targets"])
+def test_a_validation_value_beyond_all_bounds_is_told_before_anything_is_written(
+    describe, numbers, use_source, monkeypatch, tmp_path, place
+):
+    raw = numbers(40)
+    split = Split(np.arange(24), np.arange(24, 32), np.arange(32, 40))
+    monkeypatch.setattr(preparation, "split_rows", lambda raw, digests, spec: split)
+    values = raw.columns[1].values if place == "features" else raw.targets[:, 1]
+    values[:24] = np.linspace(0, 1e-9, 24)
+    values[30] = 1e30
+    use_source(raw)
+    name = "x1" if place == "features" else "y1"
+    with pytest.raises(DataError, match=rf"validation rows: column {name}: 1e\+30 lies too far"):
+        prepare(describe(), "regression", tmp_path / "cache")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_no_row_is_in_two_parts_and_none_is_lost(describe, classes, use_source, tmp_path):
     raw = classes([50, 31])
     use_source(raw)
     prepared = prepare(describe(), "classification", tmp_path)
-    pool, (test, _) = array(prepared, "pool_x.npy"), sealed(prepared)
-    assert len(pool) == prepared.n_train + prepared.n_validation
-    stored = np.concatenate([pool, test])
-    assert sorted(stored.tolist()) == sorted(raw.features.tolist())
+    pool, test = load_pool(prepared), sealed(prepared)
+    assert pool.n_rows == prepared.n_train + prepared.n_validation
+    assert sorted(contents(pool) + contents(test)) == sorted(contents(raw))
 
 
 def test_the_sources_order_changes_no_byte_of_the_arrays(describe, classes, use_source, tmp_path):
+    tints = words("tint", [(None, "red", "blue")[row % 3] for row in range(90)])
     raw = classes([30, 30, 30])
-    raw.features[10:20] = raw.features[10]
-    order = np.random.default_rng(0).permutation(90)
+    raw = replace(raw, columns=(tints, *raw.columns))
+    raw = taken(raw, [*range(80), *[10] * 10])
     results = []
-    for number, data in enumerate(
-        (raw, replace(raw, features=raw.features[order], targets=raw.targets[order]))
-    ):
+    for number, data in enumerate((raw, shuffled(raw))):
         use_source(data)
-        noise = {"share": 0.2, "seed": 4}
-        results.append(prepare(describe(noise=noise), "classification", tmp_path / str(number)))
+        spec = describe(noise={"share": 0.2, "seed": 4})
+        spec = spec.model_copy(update={"missing": "impute"})
+        results.append(prepare(spec, "classification", tmp_path / str(number)))
     first, second = results
     assert first.digest == second.digest
     assert first.test_digest == second.test_digest
@@ -187,12 +221,13 @@ def test_label_noise_reaches_training_and_validation_rows_only(describe, tmp_pat
         wrong = np.count_nonzero(array(noisy, f"{name}.npy") != array(clean, f"{name}.npy"))
         assert wrong == int(n_rows * share + 0.5)
     assert array(noisy, "x_train.npy").tobytes() == array(clean, "x_train.npy").tobytes()
-    for noisy_values, clean_values in zip(sealed(noisy), sealed(clean), strict=True):
-        assert noisy_values.tobytes() == clean_values.tobytes()
+    assert (noisy.path / "sealed" / "test.npz").read_bytes() == (
+        clean.path / "sealed" / "test.npz"
+    ).read_bytes()
     assert noisy.test_digest == clean.test_digest
     # The pool has the same wrong labels, for whoever splits it again.
     labels = [array(noisy, f"y_{part}.npy") for part in ("train", "validation")]
-    assert array(noisy, "pool_y.npy").tolist() == np.concatenate(labels).tolist()
+    assert load_pool(noisy).targets.tolist() == np.concatenate(labels).tolist()
 
 
 def test_label_noise_needs_classes(describe, tmp_path):
@@ -204,15 +239,24 @@ def test_label_noise_needs_classes(describe, tmp_path):
 def test_meta_describes_the_data(describe, tmp_path):
     prepared = prepare(describe("iris", seed=3), "classification", tmp_path)
     written = meta(prepared)
-    assert written["format"] == 1
+    assert written["format"] == 2
     assert written["key"] == prepared.path.name
-    assert written["rows"] == {"train": 90, "validation": 30, "test": 30}
+    assert written["rows"] == {"train": 90, "validation": 30, "test": 30, "dropped": 0}
     assert written["class_counts"]["validation"] == [10, 10, 10]
+    assert prepared.class_counts == (30, 30, 30)
     assert written["split"]["method"] == "stratified"
     assert written["split"]["seed"] == 3
-    assert written["features"]["mean"] == list(prepared.feature_mean)
+    assert written["preprocessing"] == prepared.preprocessing.to_json()
     assert prepared.feature_names[0] == "sepal length (cm)"
     assert open_prepared(prepared.path) == prepared
+
+
+def test_dropped_rows_and_notes_of_the_source_are_passed_on(
+    describe, classes, use_source, tmp_path
+):
+    use_source(replace(classes([20, 20]), n_dropped=3, notes=("odd — but maybe meant",)))
+    prepared = prepare(describe(), "classification", tmp_path)
+    assert (prepared.n_dropped, prepared.notes) == (3, ("odd — but maybe meant",))
 
 
 def test_a_second_preparation_reads_no_source(describe, monkeypatch, tmp_path):
@@ -223,6 +267,28 @@ def test_a_second_preparation_reads_no_source(describe, monkeypatch, tmp_path):
 
     monkeypatch.setattr(preparation, "read_source", unreachable)
     assert prepare(describe(), "classification", tmp_path) == first
+
+
+def test_a_file_is_known_again_when_its_folder_has_moved(monkeypatch, tmp_path):
+    (tmp_path / "here").mkdir()
+    lines = [f"{row},{'yes' if row % 3 else 'no'}" for row in range(60)]
+    (tmp_path / "here" / "x.csv").write_text("\n".join(["age,answer", *lines]))
+
+    def data(folder):
+        path = str(tmp_path / folder / "x.csv")
+        return DataSpec.model_validate({"source": "csv", "path": path, "target": "answer"})
+
+    first = prepare(data("here"), "classification", tmp_path / "cache")
+    (tmp_path / "here").rename(tmp_path / "there")
+    monkeypatch.setattr(preparation, "read_source", None)  # which could not be called
+    assert prepare(data("there"), "classification", tmp_path / "cache") == first
+    assert str(tmp_path) not in (first.path / "meta.json").read_text()
+
+    monkeypatch.undo()
+    (tmp_path / "there" / "x.csv").write_text("\n".join(["age,answer", *reversed(lines)]))
+    again = prepare(data("there"), "classification", tmp_path / "cache")
+    assert again.path != first.path
+    assert again.digest == first.digest
 
 
 def test_another_version_of_the_source_is_another_folder(describe, monkeypatch, tmp_path):

@@ -598,9 +598,9 @@ def test_a_mistake_is_answered_with_its_place_and_what_must_hold(
 
 DATA = [
     ("{source: sklearn, name: mnist}", 31, "data.name", "unknown data set 'mnist'; known: iris "),
-    ("{source: csv, name: digits}", 16, "data.source", "unknown data source 'csv'; known: skl"),
+    ("{source: excel, name: digits}", 16, "data.source", "unknown data source 'excel'; known: "),
     ("{source: sklearn}", 1, "data.name", "is missing"),
-    ("{source: sklearn, name: digits, path: x}", 39, "data.path", "unknown key 'path'; known: "),
+    ("{source: sklearn, name: digits, path: x}", 39, "data.path", "has no effect with source"),
     ("{source: sklearn, name: digits, split: {test: 1}}", 53, "data.split.test", "must be in (0"),
     (
         "{source: sklearn, name: digits, split: {validation: 0.5, test: 0.5}}",
@@ -615,7 +615,7 @@ DATA = [
         "must be in [0, 1], got 2",
     ),
     ("{source: sklearn, name: digits, label_noise: {}}", 39, "data.label_noise.share", "is miss"),
-    ("[]", 7, "data", "must be a mapping with the keys source name label_noise split, got a list"),
+    ("[]", 7, "data", "must be a mapping with the keys source name path target drop keep "),
 ]
 
 

@@ -8,6 +8,7 @@ import typer
 
 from tunelab.cli import methods, study_read, study_run
 from tunelab.cli.console import put
+from tunelab.cli.options import Port
 
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -66,11 +67,7 @@ def _study(context: typer.Context) -> None:
 
 
 @app.command(epilog="Example: tunelab ui --port 5001")
-def ui(
-    port: Annotated[
-        int, typer.Option("--port", min=1, max=65535, help="Port of the dashboard.")
-    ] = 5000,
-) -> None:
+def ui(port: Port = 5000) -> None:
     """Serve the MLflow dashboard on this machine until Ctrl-C."""
     from tunelab.cli.dashboard import serve
 

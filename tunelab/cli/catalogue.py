@@ -11,12 +11,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from rich.text import Text
 
 from tunelab.cli.console import is_terminal, put, put_json, put_lines, tell, terminal_width
-from tunelab.cli.formats import NOTHING, clean, count, number
+from tunelab.cli.dimensions import searched
+from tunelab.cli.formats import clean, count
 from tunelab.cli.hyperparameters import plain
 from tunelab.cli.tables import Column, tab_separated, table
 from tunelab.service.catalogue import Catalogue, Member, Setting
 from tunelab.spec.rules import Name, RateTable, Rule, Switch
-from tunelab.spec.space import Choice, Dimension, Fixed
 
 _INDENT = 2
 _HANG = 4
@@ -125,31 +125,6 @@ def valid(rule: Rule) -> str:
         return f"{low} to {high}, whole"
     left, right = "(" if rule.low_open else "[", ")" if rule.high_open else "]"
     return f"{left}{low}, {high}{right}"
-
-
-def searched(dimension: Dimension | None) -> str:
-    """Where a setting is looked for, in a few words; a dash where it is not.
-
-    >>> from tunelab.spec.space import FloatRange, IntRange
-    >>> searched(FloatRange(1e-4, 0.03, "log")), searched(IntRange(5, 20))
-    ('0.0001 to 0.03, log', '5 to 20')
-    >>> searched(Choice((0.1, 0.5))), searched(None)
-    ('0.1, 0.5', '-')
-    """
-    if dimension is None:
-        return NOTHING
-    if isinstance(dimension, Fixed):
-        return plain(dimension.value)
-    if isinstance(dimension, Choice):
-        return ", ".join(plain(value) for value in dimension.values)
-    parts = [f"{number(dimension.low)} to {number(dimension.high)}"]
-    if dimension.scale != "linear":
-        parts.append(dimension.scale.replace("_", " "))
-    if dimension.step not in (None, 1):
-        parts.append(f"step {number(dimension.step)}")
-    if dimension.optional:
-        parts.append("or off")
-    return ", ".join(parts)
 
 
 def _end(end: float) -> str:

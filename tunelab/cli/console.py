@@ -15,11 +15,17 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
+_NO_ESCAPES = ("dumb", "unknown")
+
 
 def wants_plain() -> bool:
-    """Whether the environment asks for text without escapes: NO_COLOR, CI, or a dumb terminal."""
+    """Whether the environment asks for text without escapes: NO_COLOR, CI, or a dumb terminal.
+
+    A terminal that has no name cannot be trusted to understand them; Windows names none.
+    """
     variables = os.environ
-    return bool(variables.get("NO_COLOR") or variables.get("CI") or variables.get("TERM") == "dumb")
+    terminal = variables.get("TERM") or ("dumb" if os.name == "posix" else "")
+    return bool(variables.get("NO_COLOR") or variables.get("CI")) or terminal in _NO_ESCAPES
 
 
 def is_terminal(stream: IO[str]) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 import typer
 
 from tunelab.cli.formats import clean, clean_lines, count
-from tunelab.errors import StudyFileError, TunelabError, nearest
+from tunelab.errors import DataFileError, StudyFileError, TunelabError, nearest
 
 INTERRUPTED = 130
 _LONGEST_UNEXPECTED = 500
@@ -53,7 +53,7 @@ class Report:
     closing: str | None = None
 
 
-def _study_file(error: StudyFileError) -> Report:
+def _file(error: StudyFileError | DataFileError) -> Report:
     return Report(
         error.exit_code,
         tuple(Trouble(item.message, item.where, item.hint) for item in error.problems),
@@ -71,6 +71,7 @@ def _usage(error: Any) -> Report:
     bad_value = _BAD_VALUE.match(message)
     if bad_value:
         option, variable, cause = bad_value.groups()
+        cause = "must be yes or no" if "valid boolean" in cause else cause
         message = f"{variable if _from_environment(error) else option}: {cause}"
     else:
         message = message[:1].lower() + message[1:]
@@ -115,7 +116,8 @@ def _unexpected(error: Exception) -> Report:
 
 # The first that fits counts.
 TABLE: tuple[tuple[type[BaseException], Callable[[Any], Report]], ...] = (
-    (StudyFileError, _study_file),
+    (StudyFileError, _file),
+    (DataFileError, _file),
     (TunelabError, _expected),
     (UsageMistake, _usage),
     (KeyboardInterrupt, _interrupted),

@@ -56,24 +56,24 @@ def trial_columns(summary: StudySummary, trials: Sequence[TrialRow]) -> list[Col
     same = constant_names(summary.spec.search_space)
     return [
         Column("TRIAL", [str(trial.number) for trial in trials], right=True),
-        Column("STATE", states, styles=[STYLES[state] for state in states]),
-        Column("EPOCHS", [f"{t.n_epochs}/{max_epochs}" for t in trials], right=True, drop=3),
+        Column("STATE", states, drop=1, styles=[STYLES[state] for state in states]),
+        Column("EPOCHS", [f"{t.n_epochs}/{max_epochs}" for t in trials], right=True, drop=4),
         Column(
             summary.spec.objective.metric.upper().replace("_", " "),
             [aligned(trial.value) for trial in trials],
             right=True,
             styles=["bold" if trial.number == best else "" for trial in trials],
         ),
-        Column("AT", [number(trial.best_epoch) for trial in trials], right=True, drop=4),
-        Column("GAP", [signed(trial.gap) for trial in trials], right=True, drop=5),
-        Column("TIME", [duration(seconds(trial)) for trial in trials], right=True, drop=7),
+        Column("AT", [number(trial.best_epoch) for trial in trials], right=True, drop=5),
+        Column("GAP", [signed(trial.gap) for trial in trials], right=True, drop=6),
+        Column("TIME", [duration(seconds(trial)) for trial in trials], right=True, drop=8),
         Column(
             "VERDICT",
             [remark(t) + ("  ★ best" if t.number == best else "") for t in trials],
-            drop=1,
+            drop=2,
             least=20,
         ),
-        Column("PARAMS", [short(t.hyperparameters, same) for t in trials], drop=6, least=18),
+        Column("PARAMS", [short(t.hyperparameters, same) for t in trials], drop=7, least=18),
     ]
 
 
@@ -93,13 +93,13 @@ def _study_columns(summaries: Sequence[StudySummary], now: float) -> list[Column
     rows = [(summary, summary.study) for summary in summaries]
     return [
         Column("STUDY", [study.title for _, study in rows]),
-        Column("STATE", [summary.state for summary, _ in rows]),
-        Column("TRIALS", [f"{s.n_finished}/{row.n_trials}" for s, row in rows], right=True),
-        Column("METRIC", [summary.spec.objective.metric for summary, _ in rows], drop=2),
+        Column("STATE", [summary.state for summary, _ in rows], drop=1),
+        Column("TRIALS", [f"{s.n_finished}/{row.n_trials}" for s, row in rows], right=True, drop=2),
+        Column("METRIC", [summary.spec.objective.metric for summary, _ in rows], drop=4),
         Column("BEST", [aligned(s.best.value if s.best else None) for s, _ in rows], right=True),
-        Column("TRIAL", [str(s.best.number) if s.best else "-" for s, _ in rows], True, drop=4),
-        Column("TIME", [duration(row.running_seconds) for _, row in rows], right=True, drop=3),
-        Column("CREATED", [ago(now - row.created_at) for _, row in rows], right=True, drop=1),
+        Column("TRIAL", [str(s.best.number) if s.best else "-" for s, _ in rows], True, drop=6),
+        Column("TIME", [duration(row.running_seconds) for _, row in rows], right=True, drop=5),
+        Column("CREATED", [ago(now - row.created_at) for _, row in rows], right=True, drop=3),
     ]
 
 

@@ -72,8 +72,8 @@ def _columns(board: Board, rows: list[TrialState]) -> list[Column]:
     states = ["running" if _runs(row) else state_word(row.trial) for row in rows]
     columns = [
         Column("TRIAL", [str(row.trial.number) for row in rows], right=True),
-        Column("STATE", states, styles=[STYLES[state] for state in states]),
-        Column("EPOCH", [f"{r.n_epochs}/{board.max_epochs}" for r in rows], right=True, drop=3),
+        Column("STATE", states, drop=1, styles=[STYLES[state] for state in states]),
+        Column("EPOCH", [f"{r.n_epochs}/{board.max_epochs}" for r in rows], right=True, drop=4),
     ]
     same = constant_names(board.summary.spec.search_space) if board.summary else frozenset()
     best = ["bold" if _is_best(board, row) else "" for row in rows]
@@ -81,14 +81,14 @@ def _columns(board: Board, rows: list[TrialState]) -> list[Column]:
         scores = [aligned(_score(row)) for row in rows]
         columns.append(Column(board.metric.upper(), scores, right=True, styles=best))
     losses = [aligned(_loss(row)) for row in rows]
-    least_wanted = 4 if board.metric != "validation_loss" else 0
+    least_wanted = 5 if board.metric != "validation_loss" else 0
     return [
         *columns,
         Column("VAL LOSS", losses, right=True, drop=least_wanted, styles=best),
-        Column("GAP", [signed(_gap(row)) for row in rows], right=True, drop=5),
-        Column("CURVE", [sparkline(row.losses).ljust(WIDTH) for row in rows], drop=1),
-        Column("VERDICT", [_verdict(board, row) for row in rows], drop=2, least=22),
-        Column("PARAMS", [short(r.trial.hyperparameters, same) for r in rows], drop=6, least=18),
+        Column("GAP", [signed(_gap(row)) for row in rows], right=True, drop=6),
+        Column("CURVE", [sparkline(row.losses).ljust(WIDTH) for row in rows], drop=2),
+        Column("VERDICT", [_verdict(board, row) for row in rows], drop=3, least=22),
+        Column("PARAMS", [short(r.trial.hyperparameters, same) for r in rows], drop=7, least=18),
     ]
 
 

@@ -40,6 +40,11 @@ def n_workers(text: str) -> int:
     return _whole_number(text, 1024)
 
 
+def port(text: str) -> int:
+    """A port to listen at, as `--port` takes it."""
+    return _whole_number(text, 65_535)
+
+
 def timeout(text: str) -> float:
     """A time span in seconds, from ``90``, ``90s``, ``10m`` or ``1h30m``."""
     from tunelab.spec.durations import seconds
@@ -56,7 +61,13 @@ def timeout(text: str) -> float:
 
 
 StudyFile = Annotated[
-    Path, typer.Argument(metavar="FILE", help="The study file, YAML.", show_default=False)
+    Path,
+    typer.Argument(
+        metavar="FILE",
+        readable=False,  # whoever reads it says so in the words of all other errors
+        help="The study file, YAML.",
+        show_default=False,
+    ),
 ]
 StudyName = Annotated[
     str,
@@ -80,9 +91,8 @@ NTrials = Annotated[
     typer.Option(
         "--trials",
         metavar="N",
-        envvar="TUNELAB_TRIALS",
         parser=n_trials,
-        help="Trials in total; more than before extends a study.",
+        help="Trials in total; more than before extends a study.  [env var: TUNELAB_TRIALS]",
     ),
 ]
 Timeout = Annotated[
@@ -90,12 +100,20 @@ Timeout = Annotated[
     typer.Option(
         "--timeout",
         metavar="T",
-        envvar="TUNELAB_TIMEOUT",
         parser=timeout,
-        help="Running time in total: 45s, 10m, 1h30m, or seconds.",
+        help="Running time in total: 45s, 10m, 1h30m, or seconds.  [env var: TUNELAB_TIMEOUT]",
     ),
 ]
 NWorkers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        metavar="N",
+        parser=n_workers,
+        help="Worker processes.  [env var: TUNELAB_WORKERS]",
+    ),
+]
+NWorkersOrVariable = Annotated[
     int | None,
     typer.Option(
         "--workers",
@@ -104,6 +122,18 @@ NWorkers = Annotated[
         parser=n_workers,
         help="Worker processes.",
     ),
+]
+Assigned = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Value in place of the file's: space.units.high=256. Repeatable.",
+        show_default=False,
+    ),
+]
+Port = Annotated[
+    int, typer.Option("--port", metavar="N", parser=port, help="Port of the dashboard.")
 ]
 Mirrored = Annotated[
     bool,

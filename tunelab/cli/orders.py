@@ -10,6 +10,7 @@ from tunelab.cli.console import is_terminal, tell
 from tunelab.cli.formats import count
 from tunelab.errors import TunelabError, UsageError
 from tunelab.service.control import remove_study, stop_study
+from tunelab.service.resolved import forget_deleted
 from tunelab.service.summary import summarize
 from tunelab.storage.engine import Database
 from tunelab.storage.states import StudyState
@@ -49,7 +50,9 @@ def delete_and_tell(database: Database, name: str, *, yes: bool) -> None:
         if not typer.confirm(question, err=True):
             tell("nothing deleted")
             return
-    for title in remove_study(database, name):
+    titles = remove_study(database, name)
+    forget_deleted(database)
+    for title in titles:
         tell(f"deleted {title}; what MLflow shows of it stays there")
 
 

@@ -7,7 +7,7 @@ import textwrap
 
 from rich.text import Text
 
-from tunelab.cli.console import is_terminal, terminal_width
+from tunelab.cli.console import is_terminal, make_console, terminal_width
 from tunelab.cli.formats import clean
 
 INDENT = 8
@@ -36,3 +36,13 @@ def folded(body: str, width: int) -> str:
         body, max(width - INDENT, 1), break_long_words=False, break_on_hyphens=False
     )
     return ("\n" + " " * INDENT).join(lines)
+
+
+def wrapped(line: Text) -> list[Text]:
+    """A line that is broken at spaces where a terminal is too narrow for it, its styles kept."""
+    if not is_terminal(sys.stdout):
+        return [line]
+    lines = list(line.wrap(make_console(sys.stdout), terminal_width()))
+    for part in lines:
+        part.rstrip()
+    return lines

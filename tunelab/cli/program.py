@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from tunelab.cli.errors import report_of, show
+from tunelab.cli import encoding
+from tunelab.cli.errors import Report, report_of, show
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -21,12 +22,12 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+    encoding.register()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without UTF-8 shows "?"
+            stream.reconfigure(errors=encoding.ERRORS)
     try:
         code = _run(given)
-        sys.stdout.flush()
     except BrokenPipeError:
         _leave_broken_pipe()
     sys.exit(code)
@@ -41,6 +42,7 @@ def _run(arguments: list[str]) -> int:
     try:
         # Not standalone: exceptions come here instead of being printed by typer.
         code = command().main(arguments, prog_name="tunelab", standalone_mode=False)
+        sys.stdout.flush()
     except SystemExit as left:
         if isinstance(left.__context__, BrokenPipeError):  # which typer turns into exit code 1
             raise left.__context__ from None
@@ -49,20 +51,35 @@ def _run(arguments: list[str]) -> int:
         raise
     except (Exception, KeyboardInterrupt) as error:
         report = report_of(error)
-        if debug:
-            traceback.print_exception(error)
-        show(report, as_json="--json" in arguments)
+        _tell(report, error if debug else None, as_json="--json" in arguments)
         return report.exit_code
     return code if isinstance(code, int) else 0
 
 
-def _leave_broken_pipe() -> NoReturn:
-    """The reader of our output has gone (``| head -1``): end as other programs do, in silence."""
-    # Python writes what is left in its buffers when it ends, and must not meet the pipe again.
+def _tell(report: Report, traced: BaseException | None, *, as_json: bool) -> None:
+    """Show what went wrong, unless that is what goes wrong: a stream to a full disk, say."""
+    try:
+        if traced is not None:
+            traceback.print_exception(traced)
+        show(report, as_json=as_json)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError:
+        _discard_output()
+
+
+def _discard_output() -> None:
+    """What is left in Python's buffers when it ends must not meet the broken streams again."""
     null = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.__stdout__, sys.__stderr__):
         if stream is not None and not stream.isatty():
             os.dup2(null, stream.fileno())
+
+
+def _leave_broken_pipe() -> NoReturn:
+    """The reader of our output has gone (``| head -1``): end as other programs do, in silence."""
+    _discard_output()
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGPIPE)

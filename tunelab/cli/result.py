@@ -13,7 +13,7 @@ from tunelab.cli.console import is_terminal, put_json, put_lines, terminal_width
 from tunelab.cli.formats import clean, count, duration, number, percent
 from tunelab.cli.hyperparameters import assignments
 from tunelab.cli.outcomes import count_outcomes, outcome, tally
-from tunelab.cli.paragraphs import INDENT, labelled
+from tunelab.cli.paragraphs import INDENT, labelled, wrapped
 from tunelab.service.summary import StudySummary, summarize
 from tunelab.spec.study import StudySpec
 from tunelab.spec.tables import GRID
@@ -62,7 +62,7 @@ def show_result(result: Result, *, as_json: bool) -> None:
 def result_lines(result: Result) -> list[Text]:
     """The text of ``study show``."""
     summary = result.summary
-    lines = [_title(summary), _trials(result)]
+    lines = [*wrapped(_title(summary)), _trials(result)]
     if summary.best is None:
         lines.append(labelled("best", "no completed trial yet" if _is_open(summary) else "none"))
     else:

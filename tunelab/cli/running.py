@@ -10,14 +10,26 @@ from tunelab.cli.errors import report_of, show
 from tunelab.cli.formats import count
 from tunelab.cli.result import Result, read_result, show_result
 from tunelab.cli.signals import two_step_signals
+from tunelab.cli.tracking import check_tracking_uri
 from tunelab.cli.views import choose_view
 from tunelab.errors import NoCompletedTrialError
 from tunelab.service.events import StudyFinished
 from tunelab.service.launch import check_result
+from tunelab.service.mirror.environment import tracking_uri
 from tunelab.service.running import Events, StopRequest, catch_up, run_study
 from tunelab.storage.engine import Database
 from tunelab.storage.states import StudyState
 from tunelab.storage.studies import StudyRow, study_by_id
+
+
+def check_mirror(mirrored: bool) -> None:
+    """See that MLflow's place makes sense, if MLflow is sent anything, before all else.
+
+    Raises:
+        UsageError: If it does not.
+    """
+    if mirrored:
+        check_tracking_uri(tracking_uri())
 
 
 def run(
@@ -76,7 +88,7 @@ def _follow(
     outcomes = _read(database, study).outcomes
     view = choose_view(outcomes, lambda: stop.signal is not None, as_json=as_json)
     with (
-        two_step_signals(stop.request, cursor_hidden=lambda: view.hides_cursor),
+        two_step_signals(stop.request, before_exit=view.abandon),
         # A generator: its children are ended when this function is left by an exception.
         closing(events),
         view,

@@ -9,12 +9,10 @@ import sys
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-_SHOW_CURSOR = b"\x1b[?25h\n"
-
 
 @contextlib.contextmanager
 def two_step_signals(
-    request: Callable[[int], None], *, cursor_hidden: Callable[[], bool]
+    request: Callable[[int], None], *, before_exit: Callable[[], None]
 ) -> Iterator[None]:
     """Handle SIGINT and SIGTERM in the block; their handlers come back behind it.
 
@@ -23,15 +21,14 @@ def two_step_signals(
 
     Args:
         request: Called with the first signal's number.
-        cursor_hidden: Whether a live display hides the cursor, which a sudden exit has to undo.
+        before_exit: Called with the second one, before the process ends there and then.
     """
     asked = False
 
     def handle(number: int, _frame: FrameType | None) -> None:
         nonlocal asked
         if asked:
-            if cursor_hidden():
-                os.write(sys.stderr.fileno(), _SHOW_CURSOR)
+            before_exit()
             os._exit(128 + number)
         asked = True
         request(number)
@@ -43,3 +40,17 @@ def two_step_signals(
         for number, handler in before.items():
             # None: a handler that Python did not install and cannot bring back.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+@contextlib.contextmanager
+def tidy_at_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the block as an exception does, so that what is temporary goes away."""
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)

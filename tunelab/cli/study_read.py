@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from tunelab.cli.database import existing_database
-from tunelab.cli.options import AsJson, StudyFile, StudyName, TrialNumber
+from tunelab.cli.options import AsJson, Assigned, StudyFile, StudyName, TrialNumber
 
 
 def register(group: typer.Typer) -> None:
@@ -19,12 +19,27 @@ def register(group: typer.Typer) -> None:
     group.command(epilog="Example: tunelab study validate studies/digits.yaml")(validate)
 
 
-def validate(study_file: StudyFile, as_json: AsJson = False) -> None:
-    """Check a study file and list everything that is wrong in it."""
-    from tunelab.cli.validation import show_document
-    from tunelab.spec.study_file import read_study_file
+def validate(
+    study_file: StudyFile,
+    assigned: Assigned = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Train an epoch, and estimate the study's time.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check a study file and its data; show the whole search space, and what may not be meant.
 
-    show_document(read_study_file(study_file), as_json=as_json)
+    Takes settings as `tunelab study start` does, and leaves nothing behind.
+    """
+    from tunelab.cli.settings import gathered
+    from tunelab.cli.signals import tidy_at_sigterm
+    from tunelab.cli.validation import show_rehearsal
+    from tunelab.service.estimate import rehearse
+
+    settings = gathered(assigned)
+    with tidy_at_sigterm():
+        rehearsal = rehearse(study_file, settings, timed=dry_run)
+    show_rehearsal(rehearsal, as_json=as_json)
 
 
 def list_studies(as_json: AsJson = False) -> None:
@@ -38,14 +53,28 @@ def list_studies(as_json: AsJson = False) -> None:
     show_studies(summaries, as_json=as_json)
 
 
-def show(name: StudyName, as_json: AsJson = False) -> None:
+def show(
+    name: StudyName,
+    resolved: Annotated[
+        bool,
+        typer.Option("--resolved", help="Print its whole study file, each value with its source."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Show a study's state, its counts and its best trial."""
-    from tunelab.cli.result import read_result, show_result
     from tunelab.storage.studies import get_study
 
     with existing_database() as database, database.read() as connection:
-        result = read_result(connection, get_study(connection, name))
-    show_result(result, as_json=as_json)
+        study = get_study(connection, name)
+        if resolved:
+            from tunelab.cli.resolved import show_resolved
+            from tunelab.service.resolved import resolved_study
+
+            show_resolved(resolved_study(database, study), as_json=as_json)
+        else:
+            from tunelab.cli.result import read_result, show_result
+
+            show_result(read_result(connection, study), as_json=as_json)
 
 
 def trials(

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import Annotated
 
 import typer
 
 from tunelab.cli.database import existing_database
-from tunelab.cli.options import AsJson, Mirrored, NTrials, NWorkers, StudyFile, StudyName, Timeout
+from tunelab.cli.options import (
+    AsJson,
+    Assigned,
+    Mirrored,
+    NTrials,
+    NWorkers,
+    NWorkersOrVariable,
+    StudyFile,
+    StudyName,
+    Timeout,
+)
 
 
 def register(group: typer.Typer) -> None:
@@ -20,6 +31,7 @@ def register(group: typer.Typer) -> None:
 
 def start(
     study_file: StudyFile,
+    assigned: Assigned = None,
     n_trials: NTrials = None,
     timeout: Timeout = None,
     n_workers: NWorkers = None,
@@ -31,31 +43,45 @@ def start(
 ) -> None:
     """Run a study, or go on with it, and print its best trial.
 
-    Ctrl-C saves the running trials and leaves; the same command goes on.
+    Ctrl-C saves the running trials and leaves; the same command goes on. Every key of the file's
+    section search has a variable too, such as TUNELAB_MAX_EPOCHS. An option goes before --set, that
+    before a variable, and that before the file.
     """
-    from tunelab.cli.running import run
-    from tunelab.service.launch import launch
-    from tunelab.spec.study_file import read_study_file
+    from tunelab.cli.running import check_mirror, run
+    from tunelab.cli.settings import gathered
+    from tunelab.service.resolved_launch import launch_with
     from tunelab.storage.location import database_url
 
-    document = read_study_file(study_file)
-    launched = launch(database_url(), document, n_trials=n_trials, timeout_seconds=timeout, new=new)
-    go_on = f"tunelab study start {study_file}"
-    code = run(*launched, n_workers=n_workers, mirrored=mirrored, go_on=go_on, as_json=as_json)
+    check_mirror(mirrored)
+    settings = gathered(assigned, n_trials=n_trials, timeout=timeout, n_workers=n_workers)
+    launched = launch_with(database_url(), study_file, settings, new=new)
+    code = run(
+        launched.database,
+        launched.study,
+        launched.has_more,
+        n_workers=launched.n_workers,
+        mirrored=mirrored,
+        # Without the same --set, the file would ask for another study.
+        go_on="tunelab study resume " + launched.study.name
+        if assigned
+        else f"tunelab study start {quote(str(study_file))}",
+        as_json=as_json,
+    )
     raise typer.Exit(code)
 
 
 def resume(
     name: StudyName,
-    n_workers: NWorkers = None,
+    n_workers: NWorkersOrVariable = None,
     mirrored: Mirrored = True,
     as_json: AsJson = False,
 ) -> None:
     """Go on with a study that was stopped or interrupted, without its file."""
-    from tunelab.cli.running import run
+    from tunelab.cli.running import check_mirror, run
     from tunelab.service.launch import relaunch
     from tunelab.storage.location import database_url
 
+    check_mirror(mirrored)
     launched = relaunch(database_url(), name)
     go_on = f"tunelab study resume {name}"
     code = run(*launched, n_workers=n_workers, mirrored=mirrored, go_on=go_on, as_json=as_json)

@@ -61,7 +61,7 @@ def table(columns: Sequence[Column], width: int) -> list[Text]:
     head = Text(style="bold")
     for index, (column, space) in enumerate(zip(columns, widths, strict=True)):
         head.append(_SPACE if index else "")
-        head.append(_filled(column.title, space, right=column.right))
+        head.append(_filled(cut(column.title, space), space, right=column.right))
     lines = [head]
     for row in range(len(columns[0].cells)):
         line = Text()
@@ -104,6 +104,7 @@ def cut(text: str, width: int) -> str:
 
 
 def _fitted(columns: list[Column], width: int) -> tuple[list[Column], list[int]]:
+    """The columns that have a place, and how wide each may be."""
     while True:
         least = [min(c.width, max(c.least, len(c.title))) if c.least else c.width for c in columns]
         missing = sum(least) + len(_SPACE) * (len(columns) - 1) - width
@@ -111,13 +112,26 @@ def _fitted(columns: list[Column], width: int) -> tuple[list[Column], list[int]]
         if missing <= 0 or not droppable:
             break
         columns.remove(max(droppable, key=lambda column: column.drop))
-    spare = max(-missing, 0)
+    if missing > 0:
+        return columns, _with_shorter_titles(columns, missing)
+    spare = -missing
     widths = []
     for column, space in zip(columns, least, strict=True):
         more = min(column.width - space, spare)
         spare -= more
         widths.append(space + more)
     return columns, widths
+
+
+def _with_shorter_titles(columns: list[Column], missing: int) -> list[int]:
+    """The columns' widths where they do not fit: rather half a title than a broken line."""
+    widths = [column.width for column in columns]
+    spare = [c.width - max([cell_len(cell) for cell in c.cells], default=1) for c in columns]
+    for index in sorted(range(len(columns)), key=lambda index: -spare[index]):
+        less = min(spare[index], missing)
+        widths[index] -= less
+        missing -= less
+    return widths
 
 
 def _filled(text: str, width: int, *, right: bool) -> str:

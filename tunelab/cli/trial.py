@@ -13,7 +13,7 @@ from tunelab.cli.console import is_terminal, put, put_json, put_lines, terminal_
 from tunelab.cli.formats import aligned, clean, clean_lines, duration, instant, number, signed
 from tunelab.cli.hyperparameters import assignments
 from tunelab.cli.outcomes import STYLES, state_word
-from tunelab.cli.paragraphs import labelled
+from tunelab.cli.paragraphs import labelled, wrapped
 from tunelab.cli.result import score_name, second_value
 from tunelab.cli.sorting import seconds
 from tunelab.cli.sparkline import Curve, extent, sparkline
@@ -80,7 +80,7 @@ def trial_lines(view: TrialView) -> list[Text]:
     title.append(f"  {trial.end_reason or trial.state}", STYLES[state])
     if trial.signal and trial.signal != trial.end_reason:
         title.append(f"  {trial.signal.replace('_', ' ')}")
-    lines = [title]
+    lines = wrapped(title)
     if trial.reason:
         lines.append(labelled("reason", trial.reason))
     lines.append(labelled("best", *_best(view)))
@@ -133,22 +133,22 @@ def _epoch_columns(view: TrialView) -> list[Column]:
     best = ["bold" if row.epoch == view.trial.best_epoch else "" for row in curve]
     columns = [
         Column("EPOCH", [str(row.epoch) for row in curve], right=True, styles=best),
-        Column("TRAIN LOSS", [aligned(row.train_loss) for row in curve], right=True),
+        Column("TRAIN LOSS", [aligned(row.train_loss) for row in curve], right=True, drop=1),
         Column("VAL LOSS", [aligned(row.validation_loss) for row in curve], right=True),
     ]
     if any(row.validation_score is not None for row in curve):
         train = [aligned(row.train_score) for row in curve]
         validation = [aligned(row.validation_score) for row in curve]
         columns += [
-            Column(f"TRAIN {name}", train, right=True, drop=5),
-            Column(f"VAL {name}", validation, right=True, drop=1),
+            Column(f"TRAIN {name}", train, right=True, drop=6),
+            Column(f"VAL {name}", validation, right=True, drop=2),
         ]
     return [
         *columns,
-        Column("RATE", [number(row.learning_rate) for row in curve], right=True, drop=2),
-        Column("GRADIENT", [number(row.gradient_norm) for row in curve], right=True, drop=6),
-        Column("TIME", [f"{row.seconds:.3f}s" for row in curve], right=True, drop=4),
-        Column("VERDICT", [row.signal for row in curve], drop=3),
+        Column("RATE", [number(row.learning_rate) for row in curve], right=True, drop=3),
+        Column("GRADIENT", [number(row.gradient_norm) for row in curve], right=True, drop=7),
+        Column("TIME", [f"{row.seconds:.3f}s" for row in curve], right=True, drop=5),
+        Column("VERDICT", [row.signal for row in curve], drop=4),
     ]
 
 

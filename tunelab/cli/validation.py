@@ -1,23 +1,58 @@
-"""``study validate``: what a study file asks for, in a few words."""
+"""``study validate``: what a study would be, and what in it may not be meant."""
 
 from __future__ import annotations
 
-from tunelab.cli.console import put, put_json
-from tunelab.cli.formats import clean, count, rough_duration
+import sys
+import textwrap
+from collections.abc import Iterator
+from typing import Any
+
+from rich.text import Text
+
+from tunelab.cli.console import is_terminal, put_json, put_lines, tell, terminal_width
+from tunelab.cli.dimensions import searched
+from tunelab.cli.formats import clean, count, number, rough_duration
+from tunelab.cli.hyperparameters import plain
+from tunelab.cli.paragraphs import labelled, wrapped
+from tunelab.cli.tables import Column, table
+from tunelab.errors import Problem
+from tunelab.service.advice import advice_on
+from tunelab.service.estimate import Estimate, Rehearsal
+from tunelab.service.resolved import DEFAULT, sources_of
+from tunelab.service.resolved_space import Axis, axes, count_searched
+from tunelab.service.summary import SCHEMA
+from tunelab.spec.grid import count_cells
 from tunelab.spec.study import StudySpec
-from tunelab.spec.study_file import StudyDocument
+from tunelab.spec.tables import GRID
 
 
-def show_document(document: StudyDocument, *, as_json: bool) -> None:
-    """Print that a study file is right, and what it says."""
-    spec = document.spec
+def show_rehearsal(rehearsal: Rehearsal, *, as_json: bool) -> None:
+    """Print that a study can start, and what it would do."""
+    warnings = advice_on(rehearsal.document, rehearsal.spec, rehearsal.rows)
     if as_json:
-        put_json({"schema": 1, "valid": True, "name": spec.name, "study": spec.to_mapping()})
-        return
-    put(f"{clean(str(document.path))}: valid")
-    put(f"{spec.name}  {header(spec)}")
+        put_json(_document(rehearsal, warnings))
+    else:
+        width = terminal_width() if is_terminal(sys.stdout) else sys.maxsize
+        put_lines(validation_lines(rehearsal, width))
+    for warning in warnings:
+        tell(f"warning: {warning}")
+        if warning.hint:
+            tell(f"  hint: {warning.hint}")
+
+
+def validation_lines(rehearsal: Rehearsal, width: int) -> Iterator[Text]:
+    """The text of ``study validate``."""
+    spec, estimate = rehearsal.spec, rehearsal.estimate
+    yield from wrapped(Text(f"{clean(str(rehearsal.document.path))}: valid", "bold"))
+    yield from wrapped(Text(f"{spec.name}  {header(spec)}"))
     if spec.description:
-        put(clean(spec.description))
+        yield labelled("about", " ".join(spec.description.split()))
+    yield labelled("data", *_data(rehearsal))
+    yield labelled("space", *_size(spec))
+    if estimate is not None:
+        yield labelled("time", _time(spec, estimate))
+    yield Text()
+    yield from _space(rehearsal, width)
 
 
 def header(spec: StudySpec) -> str:
@@ -40,3 +75,97 @@ def header(spec: StudySpec) -> str:
     if search.timeout_seconds is not None:
         parts.append(f"at most {rough_duration(search.timeout_seconds)}")
     return "  ".join(parts)
+
+
+def _data(rehearsal: Rehearsal) -> list[str]:
+    data = rehearsal.data
+    targets = count(data.n_outputs, "class").replace("classs", "classes")
+    if not data.class_names:
+        targets = count(data.n_outputs, "target")
+    dropped = f", {data.n_dropped} left out" if data.n_dropped else ""
+    return [
+        f"{data.n_train} training rows, {data.n_validation} validation, {data.n_test} test"
+        + dropped,
+        count(data.n_features, "feature"),
+        targets,
+    ]
+
+
+def _size(spec: StudySpec) -> list[str]:
+    active, everywhere = count_searched(spec.search_space)
+    parts = [f"{count(active, 'hyperparameter')} at most in a trial, {everywhere} in all"]
+    cells = _cells(spec)
+    return [*parts, f"a grid of {count(cells, 'cell')}"] if cells is not None else parts
+
+
+def _cells(spec: StudySpec) -> int | None:
+    return count_cells(spec.search_space) if spec.search.sampler == GRID else None
+
+
+def _time(spec: StudySpec, estimate: Estimate) -> str:
+    trials, epochs = count(spec.n_trials, "trial"), count(spec.search.max_epochs, "epoch")
+    return (
+        f"at most about {rough_duration(estimate.seconds)}: {trials} of {epochs} by "
+        f"{count(estimate.n_workers, 'worker')}, {_fine(estimate.epoch_seconds)} for an epoch of "
+        "the default configuration; less where trials end early, more where networks are larger"
+    )
+
+
+def _fine(seconds: float) -> str:
+    return f"{number(seconds)}s" if seconds >= 1 else f"{1000 * seconds:.2g}ms"
+
+
+def _space(rehearsal: Rehearsal, width: int) -> Iterator[Text]:
+    every = axes(rehearsal.spec.search_space)
+    columns = [
+        Column("HYPERPARAMETER", [axis.name for axis in every]),
+        Column("SEARCHED", [searched(axis.dimension) for axis in every], drop=1, least=24),
+        Column("DEFAULT", [plain(axis.default) for axis in every], drop=2),
+        Column("FROM", [_source(rehearsal, axis) for axis in every], drop=3),
+    ]
+    if columns[0].width + 2 + columns[1].least <= width:
+        yield from table(columns, width)
+        return
+    # A name alone tells nothing: on a narrow terminal the range stands below it.
+    for axis in every:
+        yield Text(axis.name)
+        for line in textwrap.wrap(searched(axis.dimension), max(width - 2, 1)):
+            yield Text(f"  {line}")
+
+
+def _source(rehearsal: Rehearsal, axis: Axis) -> str:
+    source = rehearsal.document.source(axis.place) or DEFAULT
+    file = f"{rehearsal.document.path}:"
+    return f"line {source.removeprefix(file)}" if source.startswith(file) else source
+
+
+def _document(rehearsal: Rehearsal, warnings: list[Problem]) -> dict[str, Any]:
+    spec, data, estimate = rehearsal.spec, rehearsal.data, rehearsal.estimate
+    active, everywhere = count_searched(spec.search_space)
+    return {
+        "schema": SCHEMA,
+        "valid": True,
+        "name": spec.name,
+        "study": spec.to_mapping(),
+        "sources": sources_of(rehearsal.document, spec),
+        "data": {
+            "train": data.n_train,
+            "validation": data.n_validation,
+            "test": data.n_test,
+            "dropped": data.n_dropped,
+            "features": data.n_features,
+            "outputs": data.n_outputs,
+        },
+        "hyperparameters": {"active": active, "all": everywhere},
+        "cells": _cells(spec),
+        "estimate": estimate
+        and {
+            "epoch_seconds": estimate.epoch_seconds,
+            "workers": estimate.n_workers,
+            "seconds": estimate.seconds,
+        },
+        "warnings": [
+            {"message": warning.message, "where": warning.where, "hint": warning.hint}
+            for warning in warnings
+        ],
+    }

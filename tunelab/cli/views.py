@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -15,6 +16,7 @@ from rich.text import Text
 from tunelab.cli.board import Board
 from tunelab.cli.console import is_terminal, make_console, put_json, tell, wants_plain
 from tunelab.cli.formats import clean, count, instant, number, quoted, signed
+from tunelab.cli.keyboard import Keyboard
 from tunelab.cli.live import frame
 from tunelab.cli.validation import header
 from tunelab.service.events import Event, Notice, StudyFinished, StudyStarted, TrialFinished
@@ -22,6 +24,7 @@ from tunelab.service.summary import effective_spec
 
 FRAMES_PER_SECOND = 4
 HEARTBEAT_SECONDS = 30.0
+_SHOW_CURSOR = b"\x1b[?25h\n"
 
 Clock = Callable[[], float]
 
@@ -29,13 +32,14 @@ Clock = Callable[[], float]
 class View(Protocol):
     """Shows the events of one study."""
 
-    hides_cursor: bool
-
     def __enter__(self) -> View:
         """Begin."""
 
     def __exit__(self, *_: object) -> None:
         """Leave the terminal as it was."""
+
+    def abandon(self) -> None:
+        """The same, for a process that ends at once: it may be in the middle of anything."""
 
     def show(self, event: Event | None) -> None:
         """Show an event; None: nothing new has happened."""
@@ -68,13 +72,12 @@ class LiveView:
         stopping: Whether the user has asked to stop.
     """
 
-    hides_cursor = True
-
     def __init__(self, board: Board, console: Console, stopping: Callable[[], bool]) -> None:
         self._board = board
         self._console = console
         self._stopping = stopping
         self._lock = threading.Lock()  # the thread draws while events come in
+        self._keyboard = Keyboard(console.file)
         # Gone at the end: the result follows, on standard output.
         self._live = Live(
             get_renderable=lambda: self,
@@ -91,6 +94,12 @@ class LiveView:
     def __exit__(self, *_: object) -> None:
         """Remove the picture."""
         self._live.stop()
+        self._keyboard.restore()
+
+    def abandon(self) -> None:
+        """Show the cursor, and what is typed."""
+        os.write(self._console.file.fileno(), _SHOW_CURSOR)
+        self._keyboard.restore()
 
     def __rich_console__(self, console: Console, _options: ConsoleOptions) -> RenderResult:
         """The picture for the terminal's present size."""
@@ -108,6 +117,7 @@ class LiveView:
         if isinstance(event, StudyStarted):
             for line in opening(event):
                 self._console.print(Text(clean(line)))
+            self._keyboard.silence()
             self._live.start()
         elif isinstance(event, Notice):
             self._console.print(Text(clean(event.text), style="yellow"))
@@ -123,8 +133,6 @@ class PlainView:
         clock: Seconds, growing steadily.
         now: Seconds since 1970-01-01 UTC.
     """
-
-    hides_cursor = False
 
     def __init__(
         self,
@@ -147,6 +155,9 @@ class PlainView:
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Nothing to undo."""
+
+    def abandon(self) -> None:
         """Nothing to undo."""
 
     def show(self, event: Event | None) -> None:
@@ -192,13 +203,14 @@ class PlainView:
 class JsonView:
     """Every event as one line of JSON on standard output."""
 
-    hides_cursor = False
-
     def __enter__(self) -> JsonView:
         """Begin."""
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Nothing to undo."""
+
+    def abandon(self) -> None:
         """Nothing to undo."""
 
     def show(self, event: Event | None) -> None:

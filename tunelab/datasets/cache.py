@@ -3,11 +3,11 @@
 ::
 
     <cache>/<key>/
-        meta.json               counts, names, digests, scaling, the split's description
+        meta.json               counts, names, digests, the preprocessing, the split's description
         x_train.npy             float32, (n_train, n_features); y_train, x_validation, y_validation
-        pool_x.npy pool_y.npy   training rows, then validation rows, as the source gave them
+        pool.npz                training rows, then validation rows, as the source gave them
                                 (labels with their noise), for splitting again with another seed
-        sealed/test.npz         the test rows; nothing here opens it
+        sealed/test.npz         the test rows, likewise; nothing here opens it
 
 Nothing here imports scikit-learn: workers hold these arrays and little else.
 """
@@ -23,14 +23,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tunelab.datasets.preprocess import Preprocessing
+from tunelab.datasets.rows import read_rows
+from tunelab.datasets.sources import RawData
 from tunelab.errors import DataError
 from tunelab.training.arrays import TrainingData
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Raised when the folder's contents change their form or meaning; old folders are then unused."""
 
 META_FILE = "meta.json"
-POOL_X, POOL_Y = "pool_x.npy", "pool_y.npy"
+POOL_FILE = "pool.npz"
 SEALED_FILE = "sealed/test.npz"
 
 
@@ -44,15 +47,17 @@ class PreparedData:
         digest: SHA-256 over the rows of all three parts; equal digests mean equal data and split.
         test_digest: SHA-256 over the test rows alone.
         n_train: Training rows; likewise ``n_validation`` and ``n_test``.
-        n_features: Input columns.
+        n_dropped: Rows that were left out because something in them is missing.
+        n_features: Inputs of a network.
         n_outputs: Number of classes, or of target columns.
         task: ``classification`` or ``regression``.
         class_names: One name a label; empty for regression.
-        feature_names: One name an input column.
+        class_counts: Training rows of each class, wrong labels counted as they stand.
+        feature_names: One name an input, ``color=red`` for a category of a column.
         target_names: One name a target column.
-        feature_mean: With ``feature_scale`` the scaling of inputs:
-            ``x = (raw - feature_mean) / feature_scale``.
-        target_mean: With ``target_scale`` the same for targets; empty for classification.
+        preprocessing: How a raw row becomes inputs.
+        notes: What was odd about the data and may be meant, a sentence each.
+        target_scaling: How a raw target becomes an output; empty for classification.
     """
 
     path: Path
@@ -62,16 +67,17 @@ class PreparedData:
     n_train: int
     n_validation: int
     n_test: int
+    n_dropped: int
     n_features: int
     n_outputs: int
     task: str
     class_names: tuple[str, ...]
+    class_counts: tuple[int, ...]
     feature_names: tuple[str, ...]
     target_names: tuple[str, ...]
-    feature_mean: tuple[float, ...]
-    feature_scale: tuple[float, ...]
-    target_mean: tuple[float, ...]
-    target_scale: tuple[float, ...]
+    preprocessing: Preprocessing
+    notes: tuple[str, ...]
+    target_scaling: Preprocessing
 
 
 def open_prepared(path: Path) -> PreparedData:
@@ -80,14 +86,7 @@ def open_prepared(path: Path) -> PreparedData:
     Raises:
         DataError: If it is missing, damaged or of another format version.
     """
-    file = path / META_FILE
-    try:
-        meta = json.loads(file.read_text(encoding="utf-8"))
-        if meta["format"] != FORMAT_VERSION:
-            raise ValueError(f"format version {meta['format']!r}, this is {FORMAT_VERSION}")
-        return _from_meta(path, meta)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _damaged(file, path, error) from error
+    return _from_meta(path, _read_meta(path))
 
 
 def load_training_data(prepared: PreparedData) -> TrainingData:
@@ -106,54 +105,92 @@ def load_training_data(prepared: PreparedData) -> TrainingData:
             x_validation=arrays["x_validation.npy"],
             y_validation=arrays["y_validation.npy"],
             n_classes=len(prepared.class_names) or None,
-            target_mean=np.array(prepared.target_mean, dtype=np.float64),
-            target_scale=np.array(prepared.target_scale, dtype=np.float64),
+            target_mean=_of_targets(prepared, "mean"),
+            target_scale=_of_targets(prepared, "scale"),
         )
     except ValueError as error:
         raise _damaged(prepared.path, prepared.path, error) from error
 
 
+def load_pool(prepared: PreparedData) -> RawData:
+    """Read the raw training rows, and after them the raw validation rows.
+
+    Raises:
+        DataError: If the file is missing or damaged.
+    """
+    file = prepared.path / POOL_FILE
+    try:
+        return read_rows(file)
+    except (OSError, ValueError) as error:
+        raise _damaged(file, prepared.path, error) from error
+
+
 def check_files(prepared: PreparedData) -> None:
-    """Check that every file of the folder is there and every array whole; test rows stay sealed.
+    """Check that every file is there and as large as it was, and every array of training whole.
+
+    Files of raw rows are not opened.
 
     Raises:
         DataError: Naming the first file that is not as ``meta.json`` says.
     """
     for name in _expected_arrays(prepared):
         _map_array(prepared, name)
-    for name in (POOL_X, POOL_Y, SEALED_FILE):
+    for name, size in _read_meta(prepared.path)["files"].items():
         file = prepared.path / name
         try:
-            if file.stat().st_size == 0:
-                raise ValueError("the file is empty")
+            if (found := file.stat().st_size) != size:
+                raise ValueError(f"the file must have {size} bytes, has {found}")
         except (OSError, ValueError) as error:
             raise _damaged(file, prepared.path, error) from error
 
 
+def _read_meta(path: Path) -> Mapping[str, Any]:
+    file = path / META_FILE
+    try:
+        meta: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        if meta["format"] != FORMAT_VERSION:
+            raise ValueError(f"format version {meta['format']!r}, this is {FORMAT_VERSION}")
+        meta["files"] = {str(name): int(size) for name, size in meta["files"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _damaged(file, path, error) from error
+    return meta
+
+
 def _from_meta(path: Path, meta: Mapping[str, Any]) -> PreparedData:
-    rows, features, target = meta["rows"], meta["features"], meta["target"]
-    class_names = tuple(str(name) for name in meta["class_names"])
-    target_names = tuple(str(name) for name in target["names"])
-    feature_names = tuple(str(name) for name in features["names"])
-    return PreparedData(
-        path=path,
-        key=str(meta["key"]),
-        digest=str(meta["digest"]),
-        test_digest=str(meta["test_digest"]),
-        n_train=int(rows["train"]),
-        n_validation=int(rows["validation"]),
-        n_test=int(rows["test"]),
-        n_features=len(feature_names),
-        n_outputs=len(class_names) or len(target_names),
-        task=str(meta["task"]),
-        class_names=class_names,
-        feature_names=feature_names,
-        target_names=target_names,
-        feature_mean=tuple(float(value) for value in features["mean"]),
-        feature_scale=tuple(float(value) for value in features["scale"]),
-        target_mean=tuple(float(value) for value in target["mean"]),
-        target_scale=tuple(float(value) for value in target["scale"]),
-    )
+    try:
+        rows = meta["rows"]
+        class_names = tuple(str(name) for name in meta["class_names"])
+        target_names = tuple(str(name) for name in meta["target_names"])
+        preprocessing = Preprocessing.from_json(meta["preprocessing"])
+        feature_names = preprocessing.feature_names
+        return PreparedData(
+            path=path,
+            key=str(meta["key"]),
+            digest=str(meta["digest"]),
+            test_digest=str(meta["test_digest"]),
+            n_train=int(rows["train"]),
+            n_validation=int(rows["validation"]),
+            n_test=int(rows["test"]),
+            n_dropped=int(rows["dropped"]),
+            n_features=len(feature_names),
+            n_outputs=len(class_names) or len(target_names),
+            task=str(meta["task"]),
+            class_names=class_names,
+            class_counts=tuple(int(count) for count in meta["class_counts"]["train"]),
+            feature_names=feature_names,
+            target_names=target_names,
+            preprocessing=preprocessing,
+            notes=tuple(str(note) for note in meta["notes"]),
+            target_scaling=Preprocessing.from_json(meta["target_scaling"]),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(path / META_FILE, path, error) from error
+
+
+def _of_targets(prepared: PreparedData, statistic: str) -> npt.NDArray[np.float64]:
+    """One number a target, shape (n_outputs,); shape (0,) for classification."""
+    transforms = prepared.target_scaling.transforms
+    return np.array([getattr(target, statistic) for target in transforms], dtype=np.float64)
 
 
 def _expected_arrays(prepared: PreparedData) -> dict[str, tuple[tuple[int, ...], type]]:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from tunelab.datasets.digest import row_places
+from tunelab.datasets.digest import Digests, first_integers, ordered, row_places
 
 
 def flip_labels(
-    labels: npt.NDArray[np.int64], digests: Sequence[bytes], n_classes: int, share: float, seed: int
+    labels: npt.NDArray[np.int64], digests: Digests, n_classes: int, share: float, seed: int
 ) -> npt.NDArray[np.int64]:
     """A copy of ``labels`` in which round(share * n) of them name another class.
 
@@ -28,15 +27,16 @@ def flip_labels(
         seed: Another seed flips other rows.
 
     >>> clean = np.zeros(10, dtype=np.int64)
-    >>> noisy = flip_labels(clean, [bytes([row]) for row in range(10)], 3, 0.25, seed=0)
+    >>> digests = np.arange(320, dtype=np.uint8).reshape(10, 32)
+    >>> noisy = flip_labels(clean, digests, 3, 0.25, seed=0)
     >>> int(np.sum(noisy != clean))
     3
     """
     places = row_places(digests, "noise", seed)
-    ranked = sorted(range(len(labels)), key=places.__getitem__)
+    flipped = ordered(places)[: math.floor(len(labels) * share + 0.5)]
+    # The last bytes, because the first ones have just decided the rank.
+    numbers = first_integers(places[flipped, -8:])
     noisy = labels.copy()
-    for row in ranked[: math.floor(len(labels) * share + 0.5)]:
-        # The last bytes, because the first ones have just decided the rank.
-        shift = 1 + int.from_bytes(places[row][-8:], "big") % (n_classes - 1)
-        noisy[row] = (labels[row] + shift) % n_classes
+    noisy[flipped] += 1 + (numbers % np.uint64(n_classes - 1)).astype(np.int64)
+    noisy[flipped] %= n_classes
     return noisy

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -14,19 +15,19 @@ import numpy.typing as npt
 from tunelab.datasets.cache import (
     FORMAT_VERSION,
     META_FILE,
-    POOL_X,
-    POOL_Y,
+    POOL_FILE,
     SEALED_FILE,
     PreparedData,
     check_files,
     open_prepared,
 )
-from tunelab.datasets.digest import data_digest, description_key, row_digests, rows_digest
+from tunelab.datasets.digest import Digests, data_digest, description_key, row_digests, rows_digest
 from tunelab.datasets.noise import flip_labels
-from tunelab.datasets.preprocess import fit_scaling
-from tunelab.datasets.sources import RawData, Targets, read_source, source_fingerprint
-from tunelab.datasets.split import Split, split_rows
-from tunelab.datasets.store import publish, remove_stale
+from tunelab.datasets.preprocess import Preprocessing, fit_preprocessing
+from tunelab.datasets.rows import write_rows
+from tunelab.datasets.sources import Column, RawData, Targets, read_source, source_fingerprint
+from tunelab.datasets.split import Rows, Split, split_rows
+from tunelab.datasets.store import Writer, publish, remove_stale
 from tunelab.errors import DataError, DiskError
 
 if TYPE_CHECKING:  # a worker imports this package and needs no study file
@@ -34,13 +35,13 @@ if TYPE_CHECKING:  # a worker imports this package and needs no study file
 
 
 def prepare(data: DataSpec, task: str, cache: Path) -> PreparedData:
-    """Split, scale and store the data that ``data`` describes; use what is stored already.
+    """Split, preprocess and store the data that ``data`` describes; use what is stored already.
 
     A folder that is there and whole is used without reading the source. A damaged one is prepared
     again. Any number of processes may prepare the same data at once: one result stays.
 
     Args:
-        data: Source, split and label noise.
+        data: Source, columns, split and label noise.
         task: ``classification`` or ``regression``.
         cache: Folder of prepared folders. Made when there is something to put in it.
 
@@ -51,7 +52,8 @@ def prepare(data: DataSpec, task: str, cache: Path) -> PreparedData:
     description = {
         "format": FORMAT_VERSION,
         "task": task,
-        "data": data.model_dump(mode="json", exclude_none=True),
+        # Not the path: the fingerprint knows a file again when its folder has moved.
+        "data": data.model_dump(mode="json", exclude_none=True, exclude={"path"}),
         "source": source_fingerprint(data),
     }
     key = description_key(description)
@@ -82,98 +84,128 @@ def _whole(folder: Path) -> PreparedData | None:
     return prepared
 
 
-def _files(
-    raw: RawData, data: DataSpec, description: Mapping[str, Any]
-) -> dict[str, partial[None]]:
+def _files(raw: RawData, data: DataSpec, description: Mapping[str, Any]) -> dict[str, Writer]:
     """What to write: path within the folder -> its writer, ``meta.json`` last."""
-    split = split_rows(raw, data.split)
-    x = {part: raw.features[rows] for part, rows in _parts(split)}
-    y = _targets_with_noise(raw, split, data)
+    digests = row_digests(raw)
+    split = split_rows(raw, digests, data.split)
+    targets = _targets_with_noise(raw, digests, split, data)
 
-    # From here on only training rows have a say in how any row is scaled.
-    inputs = fit_scaling(x["train"])
-    scaled: dict[str, npt.NDArray[Any]] = {}
-    outputs = None if raw.class_names else fit_scaling(y["train"])
-    for part in ("train", "validation"):
-        scaled[f"x_{part}.npy"] = inputs.apply(x[part])
-        scaled[f"y_{part}.npy"] = y[part] if outputs is None else outputs.apply(y[part])
-    pool = {
-        POOL_X: np.concatenate([x["train"], x["validation"]]),
-        POOL_Y: np.concatenate([y["train"], y["validation"]]),
+    # From here on only training rows have a say in what becomes of any row.
+    preprocessing = fit_preprocessing(raw.columns, split.train, impute=data.missing == "impute")
+    measured = _measured_targets(raw)
+    scaling = fit_preprocessing(measured, split.train, impute=False)
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    for part, rows in split.items()[:2]:
+        arrays[f"x_{part}.npy"] = _applied(preprocessing, raw.columns, part, rows)
+        arrays[f"y_{part}.npy"] = (
+            _applied(scaling, measured, part, rows) if measured else targets[part]
+        )
+
+    writers: dict[str, Writer] = {
+        **{name: partial(_write_array, array=array) for name, array in arrays.items()},
+        POOL_FILE: partial(
+            write_rows,
+            raw=raw,
+            rows=np.concatenate([split.train, split.validation]),
+            targets=np.concatenate([targets["train"], targets["validation"]]),
+        ),
+        SEALED_FILE: partial(write_rows, raw=raw, rows=split.test, targets=targets["test"]),
     }
-
-    parts = {part: rows_digest(row_digests(x[part], y[part])) for part in x}
-    header = {"task": raw.task, "class_names": raw.class_names, "shape": raw.features.shape[1:]}
+    parts = {part: rows_digest(digests[rows]) for part, rows in split.items()}
     meta = {
         **description,
-        "digest": data_digest(header, parts),
+        "digest": data_digest(_header(raw, data), parts),
         "test_digest": parts["test"],
-        "rows": {part: len(rows) for part, rows in _parts(split)},
+        "rows": {**{part: len(rows) for part, rows in split.items()}, "dropped": raw.n_dropped},
         "class_names": raw.class_names,
-        "class_counts": _class_counts(y, len(raw.class_names)),
-        "features": {
-            "names": raw.feature_names,
-            "mean": inputs.mean.tolist(),
-            "scale": inputs.scale.tolist(),
-        },
-        "target": {
-            "names": raw.target_names,
-            "mean": [] if outputs is None else outputs.mean.tolist(),
-            "scale": [] if outputs is None else outputs.scale.tolist(),
-        },
-        "split": {**data.split.model_dump(mode="json"), "strata": split.n_strata},
+        "class_counts": _class_counts(targets, len(raw.class_names)),
+        "notes": raw.notes,
+        "preprocessing": preprocessing.to_json(),
+        "target_names": raw.target_names,
+        "target_scaling": scaling.to_json(),
+        "split": data.split.model_dump(mode="json", exclude_none=True),
     }
+    sizes: dict[str, int] = {}  # complete when meta.json, the last file, is written
     return {
-        **{name: partial(_write_array, array=array) for name, array in {**scaled, **pool}.items()},
-        SEALED_FILE: partial(_write_arrays, features=x["test"], targets=y["test"]),
-        META_FILE: partial(_write_json, value=meta),
+        **{name: partial(_write_counted, sizes, name, write) for name, write in writers.items()},
+        META_FILE: partial(_write_json, value={**meta, "files": sizes}),
     }
 
 
-def _targets_with_noise(raw: RawData, split: Split, data: DataSpec) -> dict[str, Targets]:
+def _measured_targets(raw: RawData) -> list[Column]:
+    """The targets as columns of numbers; none for classification."""
+    if raw.class_names:
+        return []
+    return [
+        Column(name, values, categorical=False)
+        for name, values in zip(raw.target_names, raw.targets.T, strict=True)
+    ]
+
+
+def _applied(
+    preprocessing: Preprocessing, columns: Sequence[Column], part: str, rows: Rows
+) -> npt.NDArray[np.float32]:
+    try:
+        return preprocessing.apply(columns, rows)
+    except ValueError as error:
+        raise DataError(
+            f"{part} rows: {error}",
+            hint="correct the value, or leave the column out under data.drop",
+        ) from error
+
+
+def _header(raw: RawData, data: DataSpec) -> dict[str, Any]:
+    """What gives the rows their meaning. Equal noise on equal rows gives equal labels."""
+    return {
+        "task": raw.task,
+        "class_names": raw.class_names,
+        "target_names": raw.target_names,
+        "columns": [[column.name, column.categorical] for column in raw.columns],
+        "label_noise": data.label_noise and data.label_noise.model_dump(mode="json"),
+    }
+
+
+def _targets_with_noise(
+    raw: RawData, digests: Digests, split: Split, data: DataSpec
+) -> dict[str, Targets]:
     """The targets of each part; those of training and validation with the noise asked for.
 
     The noise is part of the data: the pool keeps it, so a later split of the pool sees the same
     wrong labels. Test rows are clean, and show what the noise has cost.
     """
-    targets: dict[str, Targets] = {part: raw.targets[rows] for part, rows in _parts(split)}
+    targets: dict[str, Targets] = {part: raw.targets[rows] for part, rows in split.items()}
     noise = data.label_noise
     if noise is None:
         return targets
     if not raw.class_names:
         raise DataError(
-            f"data.label_noise: needs classes, but {data.name} is a regression data set",
+            "data.label_noise: needs classes, but the study's task is regression",
             hint="remove label_noise",
         )
-    for part, rows in _parts(split)[:2]:
-        digests = row_digests(raw.features[rows], targets[part])
+    for part, rows in split.items()[:2]:
         targets[part] = flip_labels(
-            targets[part], digests, len(raw.class_names), noise.share, noise.seed
+            targets[part], digests[rows], len(raw.class_names), noise.share, noise.seed
         )
     return targets
 
 
-def _parts(split: Split) -> list[tuple[str, npt.NDArray[np.intp]]]:
-    return [("train", split.train), ("validation", split.validation), ("test", split.test)]
-
-
 def _class_counts(labels: Mapping[str, Targets], n_classes: int) -> dict[str, list[int]]:
-    """Rows of each class by part, wrong labels counted as they stand; empty for regression."""
-    if not n_classes:
-        return {}
+    """Rows of each class by part, wrong labels counted as they stand; none for regression."""
     return {
-        part: np.bincount(of_part.astype(np.intp), minlength=n_classes).tolist()
+        part: np.bincount(of_part, minlength=n_classes).tolist() if n_classes else []
         for part, of_part in labels.items()
     }
+
+
+def _write_counted(sizes: dict[str, int], name: str, writer: Writer, stream: IO[bytes]) -> None:
+    """Write one file and note its size."""
+    writer(stream)
+    sizes[name] = stream.seek(0, os.SEEK_END)
 
 
 def _write_array(stream: IO[bytes], array: npt.NDArray[Any]) -> None:
     np.save(stream, array, allow_pickle=False)
 
 
-def _write_arrays(stream: IO[bytes], **arrays: npt.NDArray[Any]) -> None:
-    np.savez(stream, allow_pickle=False, **arrays)
-
-
 def _write_json(stream: IO[bytes], value: Mapping[str, Any]) -> None:
-    stream.write(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False).encode())
+    stream.write(json.dumps(value, indent=1, allow_nan=False).encode())

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
+from tunelab.spec import data_rules
+from tunelab.spec.data_rules import (
+    MISSING_POLICIES,
+    SOURCE_KEYS,
+    column_names,
+    some_column_names,
+    with_defaults,
+    wrong_keys,
+)
 from tunelab.spec.durations import seconds
 from tunelab.spec.part import Complaint, Part
-from tunelab.spec.rules import Name, Number, RefusedError, Rule, Switch, unknown
+from tunelab.spec.rules import Name, Number, RefusedError, Rule, Switch, shown, unknown
 from tunelab.spec.tables import (
     DATASETS,
     GRID,
@@ -34,6 +44,7 @@ MAX_EPOCHS = Number("int", 1, 1_000_000)
 
 _SHARE = Number("float", 0, 1, low_open=True, high_open=True)
 _SEED = Number("int", 0, 2**32 - 1)
+SPLIT_METHODS = ("stratified", "hash", "group", "time")
 _PRUNER = Name("pruner", PRUNERS)
 
 
@@ -51,17 +62,42 @@ class LabelNoise(Part):
     seed: Annotated[int, _by(_SEED)] = 0
 
 
+def _column(given: object) -> str | None:
+    """The name of a column, or None for none."""
+    if given is None:
+        return None
+    if not isinstance(given, str) or not given:
+        hint = "put the name in quotes" if isinstance(given, int | float) else None
+        raise RefusedError(f"must be the name of a column, got {shown(given)}", hint)
+    return given
+
+
 class SplitSpec(Part):
-    """Which shares of the rows are held back for validation and test."""
+    """Which shares of the rows are held back for validation and test, and by what rule.
+
+    Attributes:
+        validation: Share of the rows on which configurations are compared.
+        test: Share of the rows that nothing sees until the end.
+        method: How a row finds its part; see ``tunelab.datasets.split``.
+        group: For the method of that name: rows of equal value in this column stay together.
+        time: For the method of that name: the column by which later rows are told from earlier.
+        seed: Another seed deals the rows out anew.
+    """
 
     validation: Annotated[float, _by(_SHARE)] = 0.2
     test: Annotated[float, _by(_SHARE)] = 0.2
-    method: Annotated[str, _by(Name("split method", ("stratified",)))] = "stratified"
+    method: Annotated[str, _by(Name("split method", SPLIT_METHODS))] = "stratified"
+    group: Annotated[str | None, BeforeValidator(_column)] = None
+    time: Annotated[str | None, BeforeValidator(_column)] = None
     seed: Annotated[int, _by(_SEED)] = 0
 
     @classmethod
     def disagreements(cls, given: Mapping[str, Any]) -> list[Complaint]:
-        """The two shares must leave rows for training."""
+        """The shares must leave rows for training; ``group`` and ``time`` go with their methods."""
+        return [*cls._too_large_shares(given), *cls._column_without_method(given)]
+
+    @staticmethod
+    def _too_large_shares(given: Mapping[str, Any]) -> list[Complaint]:
         shares = {}
         for key in ("validation", "test"):
             try:
@@ -77,14 +113,132 @@ class SplitSpec(Part):
         place = "validation" if "validation" in given else "test"
         return [Complaint((place,), RefusedError(message))]
 
+    @staticmethod
+    def _column_without_method(given: Mapping[str, Any]) -> list[Complaint]:
+        complaints = []
+        method = given.get("method", "stratified")
+        known = isinstance(method, str) and method in SPLIT_METHODS
+        for key in ("group", "time"):
+            has_column = given.get(key) is not None
+            if method == key and not has_column:
+                message = f"is missing; the method {key} needs the name of a column"
+                refused = RefusedError(message, "add this key", at_key=True)
+            elif has_column and known and method != key:
+                refused = RefusedError(
+                    f"has no effect with the method {method}",
+                    f"set method: {key}, or remove this key",
+                    at_key=True,
+                )
+            else:
+                continue
+            complaints.append(Complaint((key,), refused))
+        return complaints
+
 
 class DataSpec(Part):
-    """Where the rows come from, and how they are split."""
+    """Where the rows come from, and how they are split.
 
-    source: Annotated[str, _by(Name("data source", ("sklearn",)))]
-    name: Annotated[str, _by(Name("data set", tuple(DATASETS)))]
+    Attributes:
+        source: What kind of thing they come from.
+        name: The data set, for scikit-learn's.
+        path: The file, for the others; relative to the study file until `located`.
+        target: The columns to predict; for arrays, the name of theirs.
+        drop: Columns that are left out.
+        keep: The features, where all other columns are left out.
+        categorical: Columns whose values are categories although they may look like numbers.
+        delimiter: What stands between two fields of a CSV file.
+        missing: What becomes of missing values: ``error``, ``impute`` or ``drop``.
+        label_noise: Wrong labels on purpose.
+        split: Which rows are for what.
+    """
+
+    source: Annotated[str, _by(Name("data source", tuple(SOURCE_KEYS)))]
+    name: Annotated[str | None, _by(Name("data set", tuple(DATASETS)), optional=True)] = None
+    path: Annotated[str | None, BeforeValidator(data_rules.path)] = None
+    target: Annotated[tuple[str, ...] | None, BeforeValidator(some_column_names)] = None
+    drop: Annotated[tuple[str, ...], BeforeValidator(column_names)] = ()
+    keep: Annotated[tuple[str, ...] | None, BeforeValidator(some_column_names)] = None
+    categorical: Annotated[tuple[str, ...], BeforeValidator(column_names)] = ()
+    delimiter: Annotated[str | None, BeforeValidator(data_rules.delimiter)] = None
+    missing: Annotated[str | None, _by(Name("policy", MISSING_POLICIES), optional=True)] = None
     label_noise: LabelNoise | None = None
     split: SplitSpec = Field(default_factory=SplitSpec)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """What is left out means the source's default; None, what has no effect with it."""
+        return with_defaults(given)
+
+    @classmethod
+    def disagreements(cls, given: Mapping[str, Any]) -> list[Complaint]:
+        """The source decides which keys are needed, and which have an effect."""
+        return wrong_keys(given)
+
+    def contradictions(self) -> list[Complaint]:
+        """A column has one part to play."""
+        complaints = []
+        if self.drop and self.keep:
+            message = "goes without keep, which drops every column that it does not list"
+            complaints.append(Complaint(("drop",), RefusedError(message, at_key=True)))
+        target = self.target or ()
+        if self.keep and not set(self.keep) - {*target, self.split.group, self.split.time}:
+            message = "must list a feature, a column that is neither target nor part of the split"
+            complaints.append(Complaint(("keep",), RefusedError(message)))
+        for index, column in enumerate(self.drop):
+            if column in target:
+                message = f"{shown(column)} is the target, which cannot be dropped"
+                complaints.append(Complaint(("drop", index), RefusedError(message)))
+        for index, column in enumerate(self.categorical):
+            reason = self._no_feature(column)
+            if reason is not None:
+                complaints.append(Complaint(("categorical", index), RefusedError(reason)))
+        for key in ("group", "time"):
+            column = getattr(self.split, key)
+            if column in target:
+                message = f"{shown(column)} is the target, which cannot decide the split"
+                complaints.append(Complaint(("split", key), RefusedError(message)))
+        return complaints
+
+    def _no_feature(self, column: str) -> str | None:
+        """Why a column is no feature, if it is none."""
+        if column in (self.target or ()):
+            return f"{shown(column)} is the target: the task decides how it is read"
+        if column in (self.split.group, self.split.time):
+            return f"{shown(column)} decides the split and is no feature"
+        if column in self.drop or (self.keep and column not in self.keep):
+            return f"{shown(column)} is dropped, so it is no feature"
+        return None
+
+    def located(self, folder: Path) -> DataSpec:
+        """The same data with an absolute path; a relative one counts from ``folder``.
+
+        Args:
+            folder: The folder of the study file.
+        """
+        if self.path is None:
+            return self
+        path = folder.absolute() / _expanded(Path(self.path))
+        return self.model_copy(update={"path": str(path)})
+
+    def to_mapping(self) -> dict[str, Any]:
+        """The section in the syntax of a study file: what has no effect is left out."""
+        mapping = {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in super().to_mapping().items()
+            if value != ()
+        }
+        if self.target is not None and len(self.target) == 1:
+            mapping["target"] = self.target[0]
+        return mapping
+
+
+def _expanded(path: Path) -> Path:
+    """The path with ``~`` replaced, where that names a home."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
 
 
 class ObjectiveSpec(Part):

@@ -1,4 +1,4 @@
-"""Sources give raw rows, and a fingerprint without reading them."""
+"""scikit-learn's own data sets give raw rows, and a fingerprint without reading them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ import pytest
 
 from tunelab.datasets.sources import read_source, source_fingerprint
 from tunelab.errors import DataError
+
+
+def features(raw):
+    return np.stack([column.values for column in raw.columns], axis=1)
 
 
 @pytest.mark.parametrize(
@@ -22,12 +26,12 @@ from tunelab.errors import DataError
 )
 def test_classification_sets_have_labels_and_class_names(describe, name, shape, classes):
     raw = read_source(describe(name), "classification")
-    assert raw.features.shape == shape
-    assert raw.features.dtype == np.float64
+    assert features(raw).shape == shape
+    assert features(raw).dtype == np.float64
+    assert not any(column.categorical for column in raw.columns)
     assert raw.targets.dtype == np.int64
     assert sorted(set(raw.targets.tolist())) == list(range(len(classes)))
-    assert raw.class_names == classes
-    assert len(raw.feature_names) == shape[1]
+    assert (raw.class_names, raw.task, raw.n_rows) == (classes, "classification", shape[0])
 
 
 @pytest.mark.parametrize(
@@ -39,26 +43,48 @@ def test_classification_sets_have_labels_and_class_names(describe, name, shape, 
 )
 def test_regression_sets_have_one_column_a_target(describe, name, shape, targets):
     raw = read_source(describe(name), "regression")
-    assert raw.features.shape == shape
+    assert features(raw).shape == shape
     assert raw.targets.shape == (shape[0], len(targets))
     assert raw.targets.dtype == np.float64
-    assert raw.target_names == targets
-    assert raw.class_names == ()
+    assert (raw.target_names, raw.class_names, raw.task) == (targets, (), "regression")
 
 
-def test_diabetes_comes_unscaled():
+@pytest.mark.parametrize("name", ["iris", "diabetes"])
+def test_the_rows_are_those_of_scikit_learn(describe, name):
+    from sklearn import datasets
+
+    raw = read_source(describe(name), "regression" if name == "diabetes" else "classification")
+    bunch = datasets.load_iris() if name == "iris" else datasets.load_diabetes(scaled=False)
+    np.testing.assert_array_equal(features(raw), bunch.data)
+    np.testing.assert_array_equal(raw.targets.reshape(-1), bunch.target)
+    assert [column.name for column in raw.columns] == list(bunch.feature_names)
+
+
+def test_diabetes_comes_unscaled(describe):
     """scikit-learn's default is scaled by the statistics of all rows, test rows included."""
     from sklearn.datasets import load_diabetes
 
-    from tunelab.spec.study import DataSpec
-
-    spec = DataSpec.model_validate(
-        {"source": "sklearn", "name": "diabetes", "split": {"validation": 0.2, "test": 0.2}}
-    )
-    raw = read_source(spec, "regression")
-    age = raw.features[:, raw.feature_names.index("age")]
+    raw = read_source(describe("diabetes"), "regression")
+    (age,) = [column.values for column in raw.columns if column.name == "age"]
     assert 18 <= age.min() < age.max() < 90
     assert np.abs(load_diabetes().data).max() < 1  # what it would have been
+
+
+def test_a_feature_may_decide_the_split(describe):
+    plain = read_source(describe("diabetes"), "regression")
+    by_time = read_source(describe("diabetes", method="time", time="age"), "regression")
+    by_group = read_source(describe("diabetes", method="group", group="sex"), "regression")
+    assert len(by_time.columns) == len(by_group.columns) == len(plain.columns) - 1
+    assert by_time.times.tolist() == plain.columns[0].values.tolist()
+    assert set(by_group.groups) == {"1", "2"}
+
+
+def test_a_column_that_a_set_does_not_have_is_refused(describe):
+    with pytest.raises(DataError) as caught:
+        read_source(describe("iris", method="group", group="sepal"), "classification")
+    (problem,) = caught.value.problems
+    assert (problem.file, problem.key) == ("data set iris", "data.split.group")
+    assert problem.message.startswith("there is no column 'sepal'; the columns are: sepal length")
 
 
 def test_a_data_set_for_the_other_task_is_refused(describe):

@@ -1,0 +1,340 @@
+"""CSV files: their header, their columns, and the place of everything that is wrong.
+
+A large file is split a block of lines at a time, by pyarrow where the block has no quotes. At the
+first doubt the block is split again record by record, so that the doubt gets its exact place.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import IO, TYPE_CHECKING, Any
+
+from tunelab.datasets.sources.assembly import Table, assemble
+from tunelab.datasets.sources.base import RawData
+from tunelab.datasets.sources.cells import Texts, is_number
+from tunelab.datasets.sources.files import MAX_VALUES, opened, refuse, shown_path
+from tunelab.datasets.sources.flaws import (
+    MAX_SHOWN,
+    Cell,
+    Flaw,
+    Place,
+    counted,
+    report,
+    short,
+    shown_text,
+)
+from tunelab.datasets.sources.records import (
+    Records,
+    StopReadingError,
+    count_lines,
+    field_starts,
+    is_blank,
+    line_and_column,
+)
+from tunelab.datasets.sources.roles import assign
+
+if TYPE_CHECKING:  # a worker imports this package and needs no study file
+    from tunelab.spec.study import DataSpec
+
+MAX_COLUMNS = 20_000
+
+_BATCH_FIELDS = 20_000
+"""Fields that are Python's strings at a time; with so few they stay in the processor's cache."""
+
+_DELIMITERS = (";", "\t", "|", ",", " ")
+
+
+def read_csv(data: DataSpec, task: str) -> RawData:
+    """Read a CSV file: a line of column names, then a row a line.
+
+    White space around a field does not count. A field in double quotes may hold delimiters and
+    line ends, and a quote written twice. Lines end with LF, CRLF or CR, and blank ones are
+    skipped. The text is UTF-8, with or without a byte order mark.
+
+    Raises:
+        NotFoundError: If there is no such file.
+        DataError: With everything that is wrong in it.
+    """
+    path, delimiter = str(data.path), data.delimiter or ","
+    with opened(path, "csv") as file:
+        records = Records(file, delimiter)
+        names = _header(records, path, delimiter)
+        roles, flaws = assign(names, data, task, data.target or ())
+        if flaws:
+            raise report(shown_path(path), flaws)
+        records.block_bytes *= max(1, len(names) // 250)  # or a block would have few rows
+        columns = _Columns(roles.used, names, delimiter)
+        try:
+            columns.read(records)
+        except StopReadingError as stop:
+            flaws = [*columns.ragged, stop.flaw]
+            raise report(shown_path(path), flaws, n_more=columns.n_more) from None
+        table = Table(
+            file=shown_path(path),
+            n_rows=columns.n_rows,
+            read=columns.take,
+            locate=lambda cells: _places(file, delimiter, names, cells),
+            flaws=columns.ragged,
+            n_more=columns.n_more,
+        )
+        if columns.n_more:  # so many lines are wrong that the others tell little
+            table.stop_if_flawed()
+        return assemble(table, roles, data, task)
+
+
+class _Columns:
+    """The used fields of all records, as pyarrow's arrays of a few thousand rows each.
+
+    Attributes:
+        n_rows: Records read.
+        ragged: Records with too few or too many fields, the first ``MAX_SHOWN``.
+        n_more: How many more of these there are.
+    """
+
+    def __init__(self, used: Sequence[str], names: Sequence[str], delimiter: str) -> None:
+        self.n_rows = 0
+        self.ragged: list[Flaw] = []
+        self.n_more = 0
+        numbers = {name: number for number, name in enumerate(names)}
+        self._used = [numbers[name] for name in used]
+        self._n_fields = n_fields = len(names)
+        self._delimiter = delimiter
+        self._batch: list[list[str]] = []
+        self._batch_rows = max(50, _BATCH_FIELDS // n_fields)
+        self._arrays: dict[str, list[Any]] = {name: [] for name in used}
+
+    def read(self, records: Records) -> None:
+        """Read all records.
+
+        Raises:
+            StopReadingError: At one that cannot be read.
+        """
+        while True:
+            if self._add_block(records):
+                continue
+            fields = next(records, None)
+            if fields is None:
+                break
+            if len(fields) != self._n_fields:
+                self._refuse(fields, records.line)
+                continue
+            self._batch.append(fields)
+            if len(self._batch) == self._batch_rows:
+                self._flush()
+        self._flush()
+
+    def take(self, name: str) -> Texts:
+        """The texts of a used column, which are then forgotten."""
+        import pyarrow as pa
+
+        arrays = self._arrays.pop(name)
+        return pa.concat_arrays(arrays) if arrays else pa.array([], pa.string())
+
+    def _add_block(self, records: Records) -> bool:
+        """Read a whole block of lines, if there is one and nothing about it is doubtful."""
+        block = records.look_ahead()
+        if not block or b"\0" in block:
+            return False
+        try:
+            text = block.decode()
+        except UnicodeDecodeError:
+            return False
+        quoted = '"' in text or not self._delimiter.isascii()
+        split = self._split_quoted(text, records) if quoted else self._split_plain(block)
+        if split is None:
+            return False
+        self._flush()
+        arrays, n_lines = split
+        self._append(arrays)
+        records.skip_block(n_lines)
+        return True
+
+    def _split_plain(self, block: bytes) -> tuple[list[Any], int] | None:
+        """The used fields of a block without quotes and its lines; None if a line is no row."""
+        import pyarrow as pa
+        import pyarrow.csv as pa_csv
+
+        names = [str(number) for number in range(self._n_fields)]
+        used = [str(number) for number in self._used]
+        try:
+            table = pa_csv.read_csv(
+                pa.BufferReader(block),
+                pa_csv.ReadOptions(
+                    use_threads=False, column_names=names, block_size=len(block) + 1
+                ),
+                pa_csv.ParseOptions(
+                    delimiter=self._delimiter,
+                    quote_char=False,
+                    double_quote=False,
+                ),
+                pa_csv.ConvertOptions(
+                    include_columns=used,
+                    column_types=dict.fromkeys(used, pa.string()),
+                    strings_can_be_null=False,
+                ),
+            )
+        except pa.ArrowInvalid:
+            return None
+        return [column.combine_chunks() for column in table.columns], count_lines(block)
+
+    def _split_quoted(self, text: str, records: Records) -> tuple[list[Any], int] | None:
+        """The same for a block with quotes, unless a record goes on after it."""
+        reader = records.reader(io.StringIO(text, newline=""))
+        try:
+            rows = [fields for fields in reader if not is_blank(fields)]
+        except csv.Error:
+            return None
+        if any(len(fields) != self._n_fields for fields in rows):
+            return None
+        return self._arrays_of(rows), reader.line_num
+
+    def _flush(self) -> None:
+        self._append(self._arrays_of(self._batch))
+        self._batch.clear()
+
+    def _arrays_of(self, rows: list[list[str]]) -> list[Any]:
+        import pyarrow as pa
+
+        by_column = list(zip(*rows, strict=True)) or [()] * self._n_fields
+        return [pa.array(by_column[field], pa.string()) for field in self._used]
+
+    def _append(self, arrays: list[Any]) -> None:
+        self.n_rows += len(arrays[0])
+        if self.n_rows * len(self._used) > MAX_VALUES:
+            message = f"must have at most {MAX_VALUES:,} values, got more"
+            raise StopReadingError(Flaw(message, "drop columns, or give fewer rows"))
+        for column, array in zip(self._arrays.values(), arrays, strict=True):
+            column.append(array)
+
+    def _refuse(self, fields: list[str], line: int) -> None:
+        if len(self.ragged) == MAX_SHOWN:
+            self.n_more += 1
+            return
+        if len(fields) == self._n_fields + 1 and not fields[-1].strip():
+            hint = "the line ends with a delimiter: remove it"
+        elif len(fields) > self._n_fields:
+            hint = "put a field that holds the delimiter, as a decimal comma does, in quotes"
+        else:
+            hint = "complete the line; is the file cut off, or does a quote never close?"
+        message = f"line {line} has {counted(len(fields), 'field')}, expected {self._n_fields}"
+        self.ragged.append(Flaw(message, hint, line=line))
+
+
+def _header(records: Records, path: str, delimiter: str) -> list[str]:
+    """The column names.
+
+    Raises:
+        DataError: If there are none, or they cannot be told apart.
+    """
+    try:
+        fields = next(records, None)
+    except StopReadingError as stop:
+        raise report(shown_path(path), [stop.flaw]) from None
+    if fields is None:
+        refuse(path, "is empty: it has no line of column names")
+    names = [field.strip() for field in fields]
+    flaw = _no_header(names, records.line, delimiter)
+    flaws = [flaw] if flaw else _unclear_names(names, records, delimiter)
+    if flaws:
+        raise report(shown_path(path), flaws)
+    return names
+
+
+def _no_header(names: list[str], line: int, delimiter: str) -> Flaw | None:
+    """Why a line cannot be the column names, if so."""
+    if names[0].lower() == "sep=":
+        message = f"line {line} must be the column names, got a note for Excel"
+        return Flaw(message, "remove the line", line=line)
+    if len(names) == 1:
+        return _one_name(names[0], line, delimiter)
+    if len(names) > MAX_COLUMNS:
+        message = f"must have at most {MAX_COLUMNS:,} columns, got {len(names):,}"
+        return Flaw(message, "drop or combine columns", line=line)
+    if _is_data(names):
+        message = f"line {line} must be the column names, got numbers: {shown_text(names[0])}"
+        return Flaw(message, "put a line of column names above the data", line=line)
+    return None
+
+
+def _one_name(name: str, line: int, delimiter: str) -> Flaw:
+    """What to say of a header that is one field: mostly the delimiter is another."""
+    message = f"line {line} has 1 column with the delimiter {delimiter!r}: {shown_text(name)}"
+    others = [mark for mark in _DELIMITERS if mark != delimiter and mark in name]
+    if not others:
+        return Flaw(message, "a table needs a target and at least one feature", line=line)
+    best = max(others, key=lambda mark: (mark != " ", name.count(mark)))
+    if best == " ":
+        return Flaw(message, "put one delimiter between two fields", line=line)
+    written = r"\t" if best == "\t" else best
+    return Flaw(message, f'set data.delimiter: "{written}"', line=line)
+
+
+def _is_data(names: list[str]) -> bool:
+    """Whether a header is a row of data.
+
+    Years may name columns, and 0, 1, 2, ... are what pandas calls columns without names.
+    """
+    numbers = [name for name in names if is_number(name)]
+    if len(numbers) == len(names):
+        return not any(
+            names == [str(number + first) for number in range(len(names))] for first in (0, 1)
+        )
+    measured = any("." in name or "e" in name.lower() for name in numbers)
+    return measured and len(numbers) >= len(names) / 2
+
+
+def _unclear_names(names: list[str], records: Records, delimiter: str) -> list[Flaw]:
+    """Columns without a name, or with that of another."""
+    text = records.text
+    starts, _ = field_starts(text, delimiter)
+    flaws = []
+    first: dict[str, int] = {}
+    for number, (name, start) in enumerate(zip(names, starts, strict=True), start=1):
+        if name and name not in first:
+            first[name] = number
+            continue
+        line, at = line_and_column(text, start, records.line)
+        if name:
+            fields = f"fields {first[name]} and {number}"
+            message = f"line {line}: column {short(name)} stands twice, in {fields}"
+            hint = "give each column its own name"
+        else:
+            message = f"line {line}: field {number} is a column without a name"
+            hint = _why_nameless(number, len(names))
+        flaws.append(Flaw(message, hint, line=line, at=at))
+    return flaws
+
+
+def _why_nameless(number: int, n_fields: int) -> str:
+    if number == 1:
+        return "name it; pandas writes its index so, unless to_csv gets index=False"
+    if number == n_fields:
+        return "name it, or remove the delimiter at the end of every line"
+    return "name it"
+
+
+def _places(
+    file: IO[bytes], delimiter: str, names: list[str], cells: Sequence[Cell]
+) -> dict[Cell, Place]:
+    """Where rows and fields stand, found by reading the file once more."""
+    wanted: dict[int, list[str | None]] = {}
+    for row, name in cells:
+        wanted.setdefault(row, []).append(name)
+    numbers = {name: number for number, name in enumerate(names)}
+    places: dict[Cell, Place] = {}
+    records = Records(file, delimiter)
+    rows = (fields for fields in records if len(fields) == len(names))
+    next(rows)  # the header
+    for row, _ in enumerate(rows):
+        if row in wanted:
+            text = records.text
+            starts, _ = field_starts(text, delimiter)
+            for name in wanted.pop(row):
+                start = 0 if name is None else starts[numbers[name]]
+                line, at = line_and_column(text, start, records.line)
+                places[row, name] = Place(f"line {line}", line, at)
+        if not wanted:
+            break
+    return places

@@ -1,0 +1,129 @@
+"""What every split method gives, and what is checked of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from tunelab.datasets.digest import Digests, ordered, row_places
+from tunelab.datasets.sources import RawData
+from tunelab.errors import DataError
+
+if TYPE_CHECKING:  # a worker imports this package and needs no study file
+    from tunelab.spec.study import SplitSpec
+
+Rows = npt.NDArray[np.intp]
+
+Parts = npt.NDArray[np.int8]
+"""The part of each row, shape (n,): an index into ``PART_NAMES``."""
+
+PART_NAMES = ("train", "validation", "test")
+TRAIN, VALIDATION, TEST = range(3)
+
+Method = Callable[[RawData, Digests, "SplitSpec"], Parts]
+"""Gives each row its part. It may leave parts empty; raises ``DataError`` if it cannot begin."""
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Row numbers of each part, in an order that depends on contents and seed only.
+
+    Attributes:
+        train: Shape (n_train,).
+        validation: Shape (n_validation,).
+        test: Shape (n_test,).
+    """
+
+    train: Rows
+    validation: Rows
+    test: Rows
+
+    def items(self) -> list[tuple[str, Rows]]:
+        """The parts by name."""
+        return [("train", self.train), ("validation", self.validation), ("test", self.test)]
+
+
+def split_places(digests: Digests, seed: int) -> Digests:
+    """The places by which a split ranks rows: those of its parts, and those within a stratum."""
+    return row_places(digests, "split", seed)
+
+
+def complete_split(parts: Parts, raw: RawData, digests: Digests, spec: SplitSpec) -> Split:
+    """The rows of each part, mixed by a hash of their contents.
+
+    Raises:
+        DataError: If a part is empty, or a class has no training row.
+    """
+    _check_parts(parts, spec)
+    if raw.class_names:
+        _check_classes(parts, raw)
+    order = ordered(split_places(digests, spec.seed))
+    train, validation, test = (order[parts[order] == part] for part in (TRAIN, VALIDATION, TEST))
+    return Split(train, validation, test)
+
+
+def part_of(numbers: npt.NDArray[np.float64], spec: SplitSpec) -> Parts:
+    """The part of each uniform number u, shape (n,): test below the test share.
+
+    ::
+
+        u < test -> test;   u < test + validation -> validation;   else train
+
+    So another validation share leaves the test rows as they are.
+    """
+    parts = np.full(numbers.shape, TRAIN, dtype=np.int8)
+    parts[numbers < spec.test + spec.validation] = VALIDATION
+    parts[numbers < spec.test] = TEST
+    return parts
+
+
+def listed(items: Sequence[str], limit: int = 5) -> str:
+    """The items in one line, the first ones if there are many.
+
+    >>> listed(["a", "b", "c"], limit=2)
+    'a, b and 1 more'
+    """
+    shown = ", ".join(items[:limit])
+    return f"{shown} and {len(items) - limit} more" if len(items) > limit else shown
+
+
+def count_of(number: int, thing: str) -> str:
+    """A count in words.
+
+    >>> count_of(1, "row"), count_of(2, "row")
+    ('1 row', '2 rows')
+    """
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def _check_parts(parts: Parts, spec: SplitSpec) -> None:
+    counts = np.bincount(parts, minlength=len(PART_NAMES))
+    empty = [name for name, count in zip(PART_NAMES, counts, strict=True) if count == 0]
+    if not empty:
+        return
+    dealt = "whole groups" if spec.method == "group" else "rows"
+    raise DataError(
+        f"data.split: the method {spec.method} deals out {dealt}, and gives none of the "
+        f"{count_of(len(parts), 'row')} to {' and '.join(empty)}",
+        hint="add rows, or change the shares or data.split.seed",
+    )
+
+
+def _check_classes(parts: Parts, raw: RawData) -> None:
+    """A network cannot learn a class that it is never shown."""
+    n_classes = len(raw.class_names)
+    in_training = np.bincount(raw.targets[parts == TRAIN], minlength=n_classes)
+    counts = np.bincount(raw.targets, minlength=n_classes)
+    unseen = [
+        f"class {raw.class_names[label]} ({count_of(counts[label], 'row')})"
+        for label in np.flatnonzero(in_training == 0)
+    ]
+    if unseen:
+        raise DataError(
+            f"data.split: no training row has {listed(unseen)}",
+            hint="add rows of that class or remove it, or change data.split",
+        )

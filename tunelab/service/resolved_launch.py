@@ -1,0 +1,109 @@
+"""``study start``, from a study file and the settings that go before it to a study that can run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tunelab.errors import (
+    DataError,
+    DataFileError,
+    NotFoundError,
+    Problem,
+    StudyConflictError,
+    StudyFileError,
+    TunelabError,
+)
+from tunelab.service.launch import launch
+from tunelab.service.resolved import record_sources
+from tunelab.spec.overrides import Override
+from tunelab.spec.study_file import StudyDocument, read_study_file
+from tunelab.storage.engine import Database
+from tunelab.storage.studies import StudyRow
+
+_DATA_KEY = re.compile(r"data(\.[a-z_]+)*")
+_BUDGET = (("search", "trials"), ("search", "timeout"), ("search", "workers"))
+
+
+@dataclass(frozen=True)
+class Launched:
+    """A study that is ready to run.
+
+    Attributes:
+        database: The open study database.
+        study: The study's row.
+        has_more: Whether there is anything left to run.
+        n_workers: Worker processes that a setting asks for; None: as the study file says.
+        document: The study file with the settings.
+    """
+
+    database: Database
+    study: StudyRow
+    has_more: bool
+    n_workers: int | None
+    document: StudyDocument
+
+
+def launch_with(
+    database_url: str, path: Path, settings: Sequence[Override], *, new: bool
+) -> Launched:
+    """Make the study of a study file ready to run, and record where its values were given.
+
+    Settings of the budget (trials, timeout, workers) hold for the study, beside what its file says;
+    all others change what the study is.
+
+    Args:
+        database_url: Of the study database, which is created if it is missing.
+        path: The study file.
+        settings: What goes before the file; the later ones go before the earlier.
+        new: Start another generation even if the latest could go on.
+
+    Raises:
+        TunelabError: As `tunelab.service.launch.launch` and `read_study_file` do.
+    """
+    lasting = [setting for setting in settings if setting.place not in _BUDGET]
+    document, filed = read_study_file(path, settings), read_study_file(path, lasting)
+    given, set_otherwise = document.spec.search, document.origins
+    try:
+        database, study, has_more = launch(
+            database_url,
+            filed,
+            n_trials=given.trials if "search.trials" in set_otherwise else None,
+            timeout_seconds=given.timeout_seconds if "search.timeout" in set_otherwise else None,
+            new=new,
+        )
+    except StudyConflictError as error:
+        error.hint = _with_settings(error.hint, lasting)
+        raise
+    except (DataError, NotFoundError) as error:
+        raise _in_file(error, document) from error
+    record_sources(database, study, document)
+    n_workers = given.workers if "search.workers" in set_otherwise else None
+    return Launched(database, study, has_more, n_workers, document)
+
+
+def _in_file(error: TunelabError, document: StudyDocument) -> TunelabError:
+    """The error with line and column, where it is about a key of the study file."""
+    if isinstance(error, DataFileError):
+        return DataFileError([_located(problem, document) for problem in error.problems])
+    key, _, message = error.message.partition(": ")
+    if not _DATA_KEY.fullmatch(key):
+        return error
+    problem = _located(Problem(str(document.path), None, None, key, message, error.hint), document)
+    if isinstance(error, DataError):
+        return StudyFileError([problem])
+    return type(error)(str(problem), hint=error.hint)
+
+
+def _located(problem: Problem, document: StudyDocument) -> Problem:
+    return document.located(problem) if _DATA_KEY.fullmatch(problem.key) else problem
+
+
+def _with_settings(hint: str | None, lasting: Sequence[Override]) -> str | None:
+    """The hint, with the settings that may be the cause: a variable is easily forgotten."""
+    if not lasting:
+        return hint
+    names = ", ".join(dict.fromkeys(setting.origin for setting in lasting))
+    return f"{hint}; {names} went before the study file"
