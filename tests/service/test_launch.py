@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -54,7 +55,44 @@ def test_the_budget_comes_from_the_option_then_from_a_changed_file_then_from_bef
 def test_a_study_that_asks_for_more_rows_than_there_are_is_not_created(start, tmp_path):
     with pytest.raises(StudyFileError, match="batch_size 512 > 90 training rows"):
         start(batch_size=512)
-    assert not (tmp_path / "tunelab.db").exists()
+    assert [item.name for item in tmp_path.iterdir()] == ["flowers.yaml"]
+
+
+def test_what_is_refused_after_the_data_were_prepared_takes_nothing_from_others(start, tmp_path):
+    _, study, _ = start()
+    with pytest.raises(StudyFileError):
+        start(batch_size=512)
+    assert (Path(study.data_path) / "meta.json").exists()
+
+
+CSV_STUDY = """\
+name: points
+task: classification
+data: {source: csv, path: DATA, target: kind}
+search: {trials: 4, max_epochs: 3}
+"""
+
+
+def test_a_file_of_data_may_move_and_a_study_resumes_without_it(tmp_path):
+    rows = [f"{i},{i % 7},{'ab'[i % 2]}" for i in range(60)]
+    csv, path = tmp_path / "points.csv", tmp_path / "points.yaml"
+    csv.write_text("\n".join(["x,y,kind", *rows]))
+    path.write_text(CSV_STUDY.replace("DATA", "points.csv"))
+    url = f"sqlite:///{tmp_path / 'tunelab.db'}"
+    _, first, _ = launch(url, read_study_file(path))
+
+    csv = csv.rename(tmp_path / "moved.csv")
+    path.write_text(CSV_STUDY.replace("DATA", "moved.csv"))
+    _, second, _ = launch(url, read_study_file(path))
+    assert (second.id, second.spec["data"]["path"]) == (first.id, str(csv))
+
+    csv.write_text("\n".join(["x,y,kind", *rows, "60,4,a"]))
+    with pytest.raises(StudyConflictError, match="the rows of the data: "):
+        launch(url, read_study_file(path))
+    csv.unlink()
+    _, third, has_more = relaunch(url, "points")
+    assert (third.data_digest, third.data_path) == (first.data_digest, second.data_path)
+    assert has_more
 
 
 def test_a_change_of_meaning_is_refused_with_the_difference_and_new_starts_over(start):

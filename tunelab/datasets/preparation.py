@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -34,7 +34,12 @@ if TYPE_CHECKING:  # a worker imports this package and needs no study file
     from tunelab.spec.study import DataSpec
 
 
-def prepare(data: DataSpec, task: str, cache: Path) -> PreparedData:
+def prepare(
+    data: DataSpec,
+    task: str,
+    cache: Path,
+    accept: Callable[[PreparedData], None] | None = None,
+) -> PreparedData:
     """Split, preprocess and store the data that ``data`` describes; use what is stored already.
 
     A folder that is there and whole is used without reading the source. A damaged one is prepared
@@ -44,6 +49,8 @@ def prepare(data: DataSpec, task: str, cache: Path) -> PreparedData:
         data: Source, columns, split and label noise.
         task: ``classification`` or ``regression``.
         cache: Folder of prepared folders. Made when there is something to put in it.
+        accept: Called with the data before they are kept. If it raises, so does this function,
+            and what was not there before is not there afterwards.
 
     Raises:
         DataError: If the data do not exist, do not fit the task or cannot be split as asked.
@@ -58,23 +65,30 @@ def prepare(data: DataSpec, task: str, cache: Path) -> PreparedData:
     }
     key = description_key(description)
     remove_stale(cache)
-    stored = _whole(cache / key)
+    stored = find_prepared(cache / key)
     if stored is not None:
+        if accept is not None:
+            accept(stored)
         return stored
 
     raw = read_source(data, task)
     files = _files(raw, data, {"key": key, **description})
     try:
-        publish(cache / key, files, is_whole=lambda: _whole(cache / key) is not None)
+        publish(
+            cache / key,
+            files,
+            is_whole=lambda: find_prepared(cache / key) is not None,
+            accept=accept and (lambda folder: accept(open_prepared(folder))),
+        )
     except OSError as error:
         raise DiskError(
-            f"{cache}: prepared data cannot be written: {error}",
+            f"{cache}: prepared data cannot be written: {error.strerror or error}",
             hint="check that the folder may be written to and that the disk is not full",
         ) from error
     return open_prepared(cache / key)
 
 
-def _whole(folder: Path) -> PreparedData | None:
+def find_prepared(folder: Path) -> PreparedData | None:
     """The prepared data in ``folder``, or None if something is missing or damaged."""
     try:
         prepared = open_prepared(folder)

@@ -6,6 +6,7 @@ one rename. A kill leaves a temporary folder, which nobody reads and a later pre
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -21,7 +22,12 @@ STALE_SECONDS = 3600.0
 Writer = Callable[[IO[bytes]], None]
 
 
-def publish(folder: Path, files: Mapping[str, Writer], is_whole: Callable[[], bool]) -> None:
+def publish(
+    folder: Path,
+    files: Mapping[str, Writer],
+    is_whole: Callable[[], bool],
+    accept: Callable[[Path], None] | None = None,
+) -> None:
     """Write ``files`` into ``folder``, unless another process was faster.
 
     Args:
@@ -29,14 +35,18 @@ def publish(folder: Path, files: Mapping[str, Writer], is_whole: Callable[[], bo
         files: Path within the folder -> what writes it. The last one is written last, also when
             a damaged folder is repaired, and should be the one by which readers know it.
         is_whole: Whether ``folder``, if it exists, can be used as it is.
+        accept: Called with the folder of the finished files before they appear. If it raises,
+            nothing is left of them.
     """
-    _make_folders(folder.parent)
-    temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=folder.parent))  # mode 0700
+    made = [place for place in folder.parents if not place.exists()]
+    temporary = _temporary_in(folder.parent)
     try:
         for name, write in files.items():
             _write_file(temporary / name, write)
         for inside in {(temporary / name).parent for name in files}:
             _sync_folder(inside)
+        if accept is not None:
+            accept(temporary)
         try:
             temporary.rename(folder)
         except OSError:
@@ -48,6 +58,9 @@ def publish(folder: Path, files: Mapping[str, Writer], is_whole: Callable[[], bo
         _sync_folder(folder.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        for place in made:
+            with contextlib.suppress(OSError):  # it is in use
+                place.rmdir()
 
 
 def remove_stale(cache: Path) -> None:
@@ -59,6 +72,16 @@ def remove_stale(cache: Path) -> None:
             continue
         if age > STALE_SECONDS:
             shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _temporary_in(cache: Path) -> Path:
+    """A new folder for one preparation, of mode 0700."""
+    while True:
+        _make_folders(cache)
+        try:
+            return Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=cache))
+        except FileNotFoundError:
+            continue  # another preparation has just failed and taken the empty cache with it
 
 
 def _repair(folder: Path, temporary: Path, files: Mapping[str, Writer]) -> None:

@@ -11,8 +11,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from pathlib import Path
 
-from tunelab.datasets import PreparedData, load_training_data, prepare
+from tunelab.datasets import PreparedData, find_prepared, load_training_data, prepare
 from tunelab.errors import DataError, NoCompletedTrialError, StudyConflictError, UsageError
 from tunelab.service.summary import summarize
 from tunelab.spec.grid import count_cells
@@ -66,14 +67,17 @@ def launch(
     spec = document.spec
     database = Database(database_url)
     database.check_place()
-    # The data come before the schema: a study that cannot run leaves nothing in the database.
-    prepared = prepare(spec.data, spec.task, database.home / "data")
+
+    def check(prepared: PreparedData) -> None:
+        resolved = document.resolve(prepared.n_train)
+        _check_metric(resolved, load_training_data(prepared))
+        if resolved.search.sampler == GRID and n_trials is not None:
+            _check_grid(resolved, n_trials)
+
+    # A study that cannot run leaves no data, and nothing in the database.
+    prepared = prepare(spec.data, spec.task, database.home / "data", check)
     resolved = document.resolve(prepared.n_train)
-    data = load_training_data(prepared)
-    baseline = baseline_loss(data, spec.objective.loss)
-    _check_metric(resolved, data)
-    if resolved.search.sampler == GRID and n_trials is not None:
-        _check_grid(resolved, n_trials)
+    baseline = baseline_loss(load_training_data(prepared), spec.objective.loss)
     database = open_database(database_url)
     with database.write() as connection:
         study = None if new else find_study(connection, spec.name)
@@ -120,10 +124,14 @@ def relaunch(database_url: str, name: str) -> tuple[Database, StudyRow, bool]:
         study = get_study(connection, name)
         n_finished = summarize(connection, study).n_finished
     spec = StudySpec.from_mapping(study.spec)
-    prepared = prepare(spec.data, spec.task, database.home / "data")
-    _refuse_changes(study, spec, prepared)
+    # What was prepared is the study's data, whatever has become of the file they came from. The
+    # folder may have moved with the project.
+    cache = database.home / "data"
+    prepared = find_prepared(cache / Path(study.data_path).name)
+    if prepared is None or prepared.digest != study.data_digest:
+        prepared = prepare(spec.data, spec.task, cache)
+        _refuse_changes(study, spec, prepared)
     with database.write() as connection:
-        # The folder may have moved with the project.
         update_study(connection, study.id, data_path=str(prepared.path))
         study = study_by_id(connection, study.id)
     return database, study, _has_more(study, n_finished)
@@ -179,8 +187,10 @@ def _spec_hash(spec: StudySpec) -> str:
     """Hash of all that may not change while a study goes on."""
     mapping = spec.to_mapping()
     mapping.pop("description", None)
-    search = mapping.get("search", {})
-    mapping["search"] = {key: search[key] for key in search if key not in BUDGET}
+    mapping["data"].pop("path", None)
+    mapping["search"] = {
+        key: mapping["search"][key] for key in mapping["search"] if key not in BUDGET
+    }
     return hashlib.sha256(json.dumps(mapping, sort_keys=True).encode()).hexdigest()
 
 

@@ -47,7 +47,8 @@ __all__ = [
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _LONGEST_DESCRIPTION = 10_000
-_MAY_CHANGE = {"description", *(f"search.{key}" for key in BUDGET)}
+# A file of data may move: what is in it is compared by itself.
+_MAY_CHANGE = {"description", "data.path", *(f"search.{key}" for key in BUDGET)}
 _LATER = {"confirm", "sweep"}
 _ABSENT = object()
 
@@ -236,7 +237,9 @@ class StudySpec(Part):
 
 
 def differences(old: StudySpec, new: StudySpec) -> list[str]:
-    """What distinguishes two studies, one line a key; budget and description may differ.
+    """What distinguishes two studies, one line a key.
+
+    Budget, description and the place of the data may differ.
 
     A line reads ``space.units.high: 256 -> 512``.
     """

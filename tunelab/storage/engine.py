@@ -130,11 +130,19 @@ def database_error(error: DBAPIError, database: Database) -> DatabaseError:
             hint="make room and run the same command again: nothing that was stored is lost",
         )
     if "readonly" in text or "read-only" in text:
-        return DatabaseError(f"cannot write {place}: it is read-only")
+        return DatabaseError(
+            f"cannot write {place}: it is read-only",
+            hint="allow writing to it, or set TUNELAB_DATABASE_URL",
+        )
     if "locked" in text:
         return DatabaseError(
             f"{place} has been locked by another process for {BUSY_TIMEOUT_SECONDS:.0f} s",
             hint="end the program that holds it, then run the same command again",
+        )
+    if "unable to open" in text and database.path is not None and database.path.is_dir():
+        return DatabaseError(
+            f"cannot open {place}: it is a folder",
+            hint="TUNELAB_DATABASE_URL must name a file: sqlite:///tunelab.db",
         )
     if "unable to open" in text:
         return DatabaseError(
@@ -142,7 +150,10 @@ def database_error(error: DBAPIError, database: Database) -> DatabaseError:
             hint="create the folder, or set TUNELAB_DATABASE_URL",
         )
     if "not a database" in text or "malformed" in text:
-        return DatabaseError(f"{place} is not a study database, or it is damaged: {text}")
+        return DatabaseError(
+            f"{place} is not a study database, or it is damaged: {text}",
+            hint="TUNELAB_DATABASE_URL names another",
+        )
     return DatabaseError(f"{place}: {text}")
 
 
@@ -158,29 +169,33 @@ def _is_sqlite(url: URL) -> bool:
 
 
 def _checked(url: str) -> URL:
-    example = f"expected something like {DEFAULT_URL}"
     try:
         parsed = make_url(url)
         parsed.get_dialect()
+        fault, hint = _fault(parsed)
     except (ArgumentError, NoSuchModuleError, ValueError):
         # The text itself is not shown: it may hold a password.
-        raise UsageError(f"TUNELAB_DATABASE_URL is not a database URL; {example}") from None
-    if not _is_sqlite(parsed):
-        raise UsageError(f"{parsed.get_backend_name()} is not available in this version; {example}")
-    if parsed.drivername not in ("sqlite", "sqlite+pysqlite"):
-        raise UsageError(f"the driver {parsed.drivername} is not available; {example}")
-    if parsed.host or parsed.username or parsed.query:
-        raise UsageError(
-            f"an SQLite URL has three slashes, a path and nothing else; {example}",
-            hint="four slashes begin an absolute path: sqlite:////data/tunelab.db",
-        )
-    if "\0" in (parsed.database or ""):
-        raise UsageError(f"a path has no null characters; {example}")
-    if parsed.database in (None, "", ":memory:"):
-        raise UsageError(
-            f"a study database must be a file, because several processes share it; {example}"
-        )
+        fault, hint = "this is not a database URL", None
+    if fault:
+        expected = f"expected something like {DEFAULT_URL}"
+        raise UsageError(f"TUNELAB_DATABASE_URL: {fault}; {expected}", hint=hint)
     return parsed
+
+
+def _fault(url: URL) -> tuple[str, str | None]:
+    """What is wrong with a URL, or an empty text; and what to do."""
+    if not _is_sqlite(url):
+        return f"{url.get_backend_name()} is not available in this version", None
+    if url.drivername not in ("sqlite", "sqlite+pysqlite"):
+        return f"the driver {url.drivername} is not available", None
+    if url.host or url.username or url.query:
+        hint = "four slashes begin an absolute path: sqlite:////data/tunelab.db"
+        return "an SQLite URL has three slashes, a path and nothing else", hint
+    if "\0" in (url.database or ""):
+        return "a path has no null characters", None
+    if url.database in (None, "", ":memory:"):
+        return "a study database must be a file, because several processes share it", None
+    return "", None
 
 
 def _engine(url: URL) -> Engine:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import MutableMapping
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 TRACKING_URI_VARIABLE = "MLFLOW_TRACKING_URI"
 DEFAULT_FILE = "mlflow.db"
@@ -61,16 +60,19 @@ def is_server(uri: str) -> bool:
 def without_credentials(uri: str) -> str:
     """The URI as it may be shown and stored.
 
+    A password may hold what divides a URI, so everything up to the last ``@`` is hidden.
+
     >>> without_credentials("https://me:secret@mlflow.example.org:5000/team")
     'https://***@mlflow.example.org:5000/team'
+    >>> without_credentials("https://me:s3cret@#/x@mlflow.example.org")
+    'https://***@mlflow.example.org'
+    >>> without_credentials("sqlite:////home/me@work/mlflow.db")
+    'sqlite:////home/me@work/mlflow.db'
     """
-    try:
-        parts = urlsplit(uri)
-    except ValueError:
-        return "(a tracking URI that cannot be read)"
-    if "@" not in parts.netloc:
+    scheme, mark, rest = uri.partition("://")
+    if "@" not in rest or uri.startswith(_SQLITE):
         return uri
-    return urlunsplit(parts._replace(netloc="***@" + parts.netloc.rpartition("@")[2]))
+    return f"{scheme}{mark}***@{rest.rpartition('@')[2]}"
 
 
 def prepare(environ: MutableMapping[str, str]) -> None:

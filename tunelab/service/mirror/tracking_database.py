@@ -52,7 +52,11 @@ def ensure_database(uri: str) -> None:
         finally:
             _remove(temporary)
     except (OSError, sqlite3.Error) as error:
-        raise TrackingError(f"cannot create {path}: {error}") from error
+        cause = getattr(error, "strerror", None) or error
+        raise TrackingError(
+            f"cannot create {path}: {cause}",
+            hint="run from a folder that may be written, or set MLFLOW_TRACKING_URI",
+        ) from error
 
 
 def _migrate(temporary: Path) -> None:
