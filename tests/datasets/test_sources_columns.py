@@ -377,6 +377,22 @@ def test_what_may_be_meant_is_a_note(tmp_path):
     assert read(file, keep="x").notes == ()
 
 
+def test_numbers_that_begin_with_a_zero_are_noted_unless_they_are_listed(tmp_path):
+    file = table(
+        tmp_path,
+        area=lambda k: f"{k * 7 % 50:03}",
+        count=lambda k: k % 4,  # 0 alone is a number like any other
+        share=lambda k: f"0.{k}",
+        label=label,
+    )
+    (note,) = read(file).notes
+    assert note == (
+        "column area is read as numbers, and some begin with a zero, such as '000'; "
+        "list it under data.categorical if they are names"
+    )
+    assert read(file, categorical="area").notes == ()
+
+
 def test_names_are_cut_where_they_are_told(tmp_path):
     name = "n" * 200
     file = table(tmp_path, **{name: lambda k: "?" if k == 1 else k, "label": label})

@@ -34,6 +34,7 @@ def test_a_shipped_study_is_valid_and_named_like_its_file(path):
 def test_there_are_shipped_studies():
     assert {path.stem for path in STUDIES} >= {
         "breast_cancer",
+        "customers",
         "diabetes",
         "digits",
         "digits_noisy",
@@ -41,7 +42,18 @@ def test_there_are_shipped_studies():
         "lecture_optimizers",
         "lecture_regularization",
         "lecture_schedules",
+        "wine",
     }
+
+
+def test_the_shipped_table_is_small_and_made_by_the_script_beside_it(tmp_path):
+    folder = STUDIES[0].parent / "data"
+    script = tmp_path / "make_customers.py"
+    script.write_bytes((folder / "make_customers.py").read_bytes())
+    subprocess.run([sys.executable, script], check=True)
+    made = (tmp_path / "customers.csv").read_bytes()
+    assert made == (folder / "customers.csv").read_bytes()
+    assert len(made) < 200_000
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)

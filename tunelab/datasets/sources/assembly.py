@@ -49,6 +49,7 @@ class Table:
         locate: Finds the places of rows.
         flaws: What is wrong with it so far.
         n_more: Further flaws that were only counted.
+        notes: What is odd about it and may be meant.
     """
 
     file: str
@@ -57,6 +58,7 @@ class Table:
     locate: Locate = by_row
     flaws: list[Flaw] = field(default_factory=list)
     n_more: int = 0
+    notes: list[str] = field(default_factory=list)
 
     def stop_if_flawed(self) -> None:
         """Raise what is wrong so far.
@@ -68,7 +70,9 @@ class Table:
             raise report(self.file, self.flaws, self.locate, self.n_more)
 
     def take(self, cells: Cells) -> npt.NDArray[Any]:
-        """The values of a column, whose flaws become the table's."""
+        """The values of a column, whose flaws and note become the table's."""
+        if cells.note is not None:
+            self.notes.append(cells.note)
         self.flaws += cells.flaws
         self.n_more += cells.n_wrong - len(cells.flaws)
         return cells.values
@@ -121,7 +125,7 @@ def assemble(table: Table, roles: Roles, data: DataSpec, task: str) -> RawData:
         groups=group,
         times=times,
         n_dropped=n_dropped,
-        notes=tuple(oddities.notes(features, targets)),
+        notes=(*table.notes, *oddities.notes(features, targets)),
     )
 
 

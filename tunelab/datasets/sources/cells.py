@@ -29,6 +29,7 @@ MISSING_WORDS = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None")
 
 _NUMBER = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
 _INFINITY = r"^[+-]?(?i:inf|infinity)$"
+_CODE = r"^0[0-9]+$"
 _DIGITS = r"[0-9]+(?:\.[0-9]+)?"
 # What a person takes for a number, and a computer does not -> why, and what to write instead.
 _ALMOST = (
@@ -53,11 +54,13 @@ class Cells:
         values: float64, NaN where missing, 0 where wrong; or `Objects`.
         flaws: Cells that are no numbers where they must be, at most ``MAX_OF_COLUMN`` of them.
         n_wrong: How many such cells there are.
+        note: What is odd about them and may be meant, a sentence.
     """
 
     values: npt.NDArray[Any]
     flaws: tuple[Flaw, ...] = ()
     n_wrong: int = 0
+    note: str | None = None
 
     @property
     def categorical(self) -> bool:
@@ -86,13 +89,28 @@ def feature_cells(texts: Texts, name: str, *, categorical: bool) -> Cells:
         return Cells(objects(texts))
     parsed = _parse(texts)
     if not parsed.wrong.any():
-        return Cells(parsed.values)
+        return Cells(parsed.values, note=_note_on_codes(texts, parsed.values, name))
     wrong = _stripped(texts).filter(_mask(parsed.wrong))
     n_meant = sum(_matches(wrong, pattern).sum() for pattern, _, _ in _ALMOST)
     n_numbers = len(parsed.values) - int(parsed.missing.sum()) - len(wrong)
     if n_numbers + n_meant > len(wrong) - n_meant:
         return _wrong_cells(parsed, wrong, name, "list")
     return Cells(objects(texts))
+
+
+def _note_on_codes(texts: Texts, values: npt.NDArray[np.float64], name: str) -> str | None:
+    """A note on whole numbers that begin with a zero, as those of areas and articles do."""
+    if not np.all((values == np.floor(values)) | np.isnan(values)):
+        return None  # not worth the time: looking at texts takes as long as reading them
+    stripped = _stripped(texts)
+    codes = stripped.filter(_mask(_matches(stripped, _CODE)))
+    if not len(codes):
+        return None
+    example = shown_text(codes[0].as_py())
+    return (
+        f"column {short(name)} is read as numbers, and some begin with a zero, such as {example}; "
+        "list it under data.categorical if they are names"
+    )
 
 
 def number_cells(texts: Texts, name: str) -> Cells:
