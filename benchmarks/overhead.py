@@ -29,11 +29,10 @@ from sqlalchemy import Engine, event
 
 from tunelab.datasets import prepare
 from tunelab.execution.worker import work
-from tunelab.service.summary import coordinator_lease
 from tunelab.spec.hyperparameters import Hyperparameters
 from tunelab.spec.study import StudySpec
 from tunelab.storage.engine import Database
-from tunelab.storage.leases import acquire_lease
+from tunelab.storage.leases import acquire_lease, coordinator_lease
 from tunelab.storage.location import DATABASE_URL_VARIABLE
 from tunelab.storage.owners import Owner
 from tunelab.storage.schema import open_database

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -12,17 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event, update
+from sqlalchemy import event, select, update
 
 from tunelab.storage.claims import Claim, claim_next, requeue_lost
 from tunelab.storage.engine import Database
-from tunelab.storage.owners import Owner
+from tunelab.storage.owners import Owner, start_time
 from tunelab.storage.recorder import Outcome
 from tunelab.storage.rungs import RungLimits
 from tunelab.storage.schema import open_database
 from tunelab.storage.states import EndReason
 from tunelab.storage.studies import StudyRow, create_study
-from tunelab.storage.tables import trials
+from tunelab.storage.tables import metadata, trials
 from tunelab.storage.trials import NewTrial, TrialRow, insert_trials, study_trials
 from tunelab.training.monitor import Signal, Verdict
 from tunelab.training.records import EpochRecord
@@ -31,6 +32,7 @@ HERE = Owner.this_process()
 # The same process number, given to a process that started at another time.
 DEAD = replace(HERE, started="0")
 ELSEWHERE = replace(HERE, host="another-host")
+NEIGHBOUR = replace(HERE, pid=os.getppid(), started=start_time(os.getppid()))
 
 STUDY = {
     "spec": {"name": "digits"},
@@ -113,8 +115,11 @@ class Bench:
     def dump(self) -> list[str]:
         """Everything that the database holds."""
         with self.database.read() as connection:
-            raw: Any = connection.connection.driver_connection
-            return list(raw.iterdump())
+            return [
+                f"{table.name}: {row}"
+                for table in metadata.sorted_tables
+                for row in connection.execute(select(table).order_by(*table.primary_key)).all()
+            ]
 
 
 class Counter:
@@ -140,9 +145,15 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def database(template: Path, tmp_path: Path) -> Iterator[Database]:
+def sqlite_url(template: Path, tmp_path: Path) -> str:
     shutil.copy(template, tmp_path / "tunelab.db")
-    database = open_database(f"sqlite:///{tmp_path / 'tunelab.db'}")
+    return f"sqlite:///{tmp_path / 'tunelab.db'}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest) -> Iterator[Database]:
+    """An empty study database, one after the other of each kind."""
+    database = open_database(request.getfixturevalue(f"{request.param}_url"))
     yield database
     database.close()
 

@@ -13,6 +13,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import inspect
 
 import tunelab.storage
 from tests.storage.conftest import run_together
@@ -34,7 +35,8 @@ def test_the_newest_migration_is_the_one_that_the_code_expects():
     assert ScriptDirectory.from_config(config).get_heads() == [HEAD]
 
 
-def test_sixteen_processes_start_together_on_an_empty_database(tmp_path):
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_sixteen_processes_start_together_on_an_empty_database(kind, tmp_path, request):
     script = """
 import alembic.command
 from tunelab.storage.schema import open_database
@@ -49,22 +51,24 @@ def work(url):
 """
     for attempt in range(2):
         url = f"sqlite:///{tmp_path / f'new-{attempt}.db'}"
+        if kind == "postgresql":
+            url = request.getfixturevalue("postgresql").create()
         assert sorted(run_together(script, 16, url)) == list(range(1, 17))
 
 
 def test_a_newer_schema_is_refused_in_one_sentence_and_left_alone(database):
-    path = database.path
     with database.write() as connection:
         connection.exec_driver_sql(f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
+        before = inspect(connection).get_table_names()
     database.close()
-    before = path.read_bytes()
     with pytest.raises(DatabaseError) as refused:
-        open_database(f"sqlite:///{path}")
+        open_database(database.url.render_as_string(hide_password=False))
     assert refused.value.message == (
-        f"{path} was written by a newer tunelab (schema 9999, this one knows {HEAD})"
+        f"{database} was written by a newer tunelab (schema 9999, this one knows {HEAD})"
     )
     assert refused.value.hint == "install the newer version"
-    assert path.read_bytes() == before
+    with database.read() as connection:
+        assert inspect(connection).get_table_names() == before
 
 
 def test_a_kill_in_the_middle_of_the_migration_leaves_nothing_half_made(tmp_path):

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import select, update
 
-from tests.storage.conftest import DEAD, ELSEWHERE, HERE
+from tests.storage.conftest import DEAD, ELSEWHERE, HERE, NEIGHBOUR
 from tunelab.storage.leases import acquire_lease, lease_holder, release_lease, renew_lease
 from tunelab.storage.owners import Owner
 from tunelab.storage.tables import leases, workers
@@ -71,11 +71,19 @@ def lease_row(connection):
 def test_a_lease_is_held_by_one(database):
     with database.write() as connection:
         assert acquire_lease(connection, "coordinator:1", HERE).token == 1
-        assert acquire_lease(connection, "coordinator:1", HERE) is None
+        assert acquire_lease(connection, "coordinator:1", NEIGHBOUR) is None
         assert acquire_lease(connection, "coordinator:1", ELSEWHERE) is None
         assert acquire_lease(connection, "coordinator:2", ELSEWHERE).token == 1
         assert lease_holder(connection, "coordinator:1") == HERE
         assert lease_holder(connection, "coordinator:3") is None
+
+
+def test_a_process_that_was_not_told_of_its_lease_takes_it_again(database):
+    with database.write() as connection:
+        untold = acquire_lease(connection, "mirror:1", HERE)
+        told = acquire_lease(connection, "mirror:1", HERE)
+        assert told.token == untold.token + 1
+        assert not renew_lease(connection, untold)
 
 
 def test_the_lease_of_a_dead_owner_is_taken_at_once_with_a_greater_token(database):

@@ -15,8 +15,10 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
+from sqlalchemy import Connection
 from threadpoolctl import threadpool_limits
 
 from tunelab.datasets import load_training_data, open_prepared
@@ -26,14 +28,23 @@ from tunelab.execution.beat import Beat
 from tunelab.execution.memory import keep_freed_memory
 from tunelab.execution.trial import Task, run_trial
 from tunelab.spec.study import StudySpec
-from tunelab.storage.claims import Claim, LostLeaseError, any_waiting, claim_next
+from tunelab.storage.claims import (
+    Claim,
+    LostLeaseError,
+    any_waiting,
+    claim_next,
+    held_claim,
+    requeue_lost,
+)
 from tunelab.storage.engine import Database
+from tunelab.storage.leases import coordinator_lease, lease_holder
 from tunelab.storage.location import database_url
+from tunelab.storage.outages import OUTAGE_SECONDS, Patience
 from tunelab.storage.owners import Owner
 from tunelab.storage.recorder import Outcome, Recorder
 from tunelab.storage.schema import open_database
 from tunelab.storage.states import EndReason, StudyState
-from tunelab.storage.studies import study_by_id
+from tunelab.storage.studies import StudyRow, study_by_id
 from tunelab.storage.workers import register_worker, unregister_worker
 
 POLL_SECONDS = 0.02
@@ -61,9 +72,7 @@ def work(
             written.
     """
     owner = Owner.this_process()
-    with database.write() as connection:
-        study = study_by_id(connection, study_id)
-        register_worker(connection, owner, study_id)
+    study = database.attempt(lambda connection: _enter(connection, owner, study_id))
     spec = StudySpec.from_mapping(study.spec)
     task = Task(
         spec=spec,
@@ -95,9 +104,16 @@ def work(
                 claim = None
             finally:
                 beat.claim = None
-    with database.write() as connection:
-        unregister_worker(connection, owner)
+    database.attempt(lambda connection: unregister_worker(connection, owner))
     return n_ended
+
+
+def _enter(connection: Connection, owner: Owner, study_id: int) -> StudyRow:
+    register_worker(connection, owner, study_id)
+    if lease_holder(connection, coordinator_lease(study_id)) is None:
+        # Nobody else takes trials back from the dead at present.
+        requeue_lost(connection, study_id, blamed=True)
+    return study_by_id(connection, study_id)
 
 
 def _outcome(
@@ -130,16 +146,21 @@ def _shown(claim: Claim) -> str:
 
 def _claim(database: Database, study_id: int, owner: Owner) -> Claim | None:
     # Idle workers only read, so that they do not keep the others from the write lock.
-    with database.read() as connection:
-        if not any_waiting(connection, study_id):
-            return None
-    with database.write() as connection:
-        return claim_next(connection, study_id, owner)
+    if not database.fetch(lambda connection: any_waiting(connection, study_id)):
+        return None
+    tries = count()
+
+    def claim(connection: Connection) -> Claim | None:
+        # An answer was lost: the claim may be stored all the same.
+        held = held_claim(connection, study_id, owner) if next(tries) else None
+        return held or claim_next(connection, study_id, owner)
+
+    return database.attempt(claim)
 
 
 def _is_running(database: Database, study_id: int) -> bool:
-    with database.read() as connection:
-        return study_by_id(connection, study_id).state is StudyState.RUNNING
+    study = database.fetch(lambda connection: study_by_id(connection, study_id))
+    return study.state is StudyState.RUNNING
 
 
 def main() -> None:
@@ -157,9 +178,14 @@ def main() -> None:
         # The environment limits BLAS before NumPy is loaded; this also holds where it does not.
         with threadpool_limits(limits=1):
             database = open_database(database_url(), create=False)
+            database.patience = Patience(OUTAGE_SECONDS, leave.is_set, _say)
             work(database, arguments.study, leave.is_set)
     except TunelabError as error:
         sys.exit(f"error: {error}")
+
+
+def _say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
 
 
 def _await_order(leave: threading.Event) -> None:

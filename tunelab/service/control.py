@@ -7,10 +7,9 @@ import time
 from pathlib import Path
 
 from tunelab.errors import UsageError
-from tunelab.service.summary import coordinator_lease
 from tunelab.storage.claims import requeue_lost
 from tunelab.storage.engine import Database
-from tunelab.storage.leases import lease_holder
+from tunelab.storage.leases import coordinator_lease, lease_holder
 from tunelab.storage.states import StudyState
 from tunelab.storage.studies import (
     StudyRow,

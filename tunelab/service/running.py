@@ -6,6 +6,7 @@ follows, and takes over if the first dies.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Generator
@@ -25,11 +26,17 @@ from tunelab.service.events import (
     StudyStarted,
 )
 from tunelab.service.mirror.backlog import unsent
-from tunelab.service.summary import coordinator_lease
 from tunelab.service.watch import Watcher
 from tunelab.storage.claims import requeue_lost
 from tunelab.storage.engine import Database
-from tunelab.storage.leases import Lease, acquire_lease, lease_holder, release_lease
+from tunelab.storage.leases import (
+    Lease,
+    acquire_lease,
+    coordinator_lease,
+    lease_holder,
+    release_lease,
+)
+from tunelab.storage.outages import OUTAGE_SECONDS, OutageError, Patience
 from tunelab.storage.owners import Owner
 from tunelab.storage.states import StudyState
 from tunelab.storage.studies import StudyRow, mark_started, study_by_id
@@ -146,23 +153,33 @@ def _run(
     """Lead the study; behind it no worker runs, and the study says that it has been left."""
     # Workers load their libraries while this process loads Optuna.
     workers = Workers(database, study_id, n_workers)
+    said: list[str] = []
+    outage = Patience(OUTAGE_SECONDS, lambda: stop.signal is not None, said.append).begin()
     ended = False
     coordinator: Coordinator | None = None
     try:
         from tunelab.tuning.coordinator import Coordinator, Progress
 
-        with database.read() as connection:
-            study = study_by_id(connection, study_id)
+        study = database.fetch(lambda connection: study_by_id(connection, study_id))
         coordinator = Coordinator(database, study, lease, n_workers=n_workers)
         watched = time.monotonic()
         while not ended and stop.signal is None:
-            progress = coordinator.tick()
-            ended = progress in (Progress.FINISHED, Progress.SUPERSEDED)
+            try:
+                progress = coordinator.tick()
+                ended = progress in (Progress.FINISHED, Progress.SUPERSEDED)
+                due = ended or time.monotonic() - watched >= WATCH_SECONDS
+                events = watcher.poll() if due else []
+            except OutageError as error:
+                outage.wait(error)
+                yield from _notices(said)
+                yield None
+                continue
+            outage.end()
+            yield from _notices(said)
             if progress is Progress.STOP_REQUESTED:
                 break
-            if ended or time.monotonic() - watched >= WATCH_SECONDS:
+            if due:
                 watched = time.monotonic()
-                events = watcher.poll()
                 yield from events
                 yield None
                 if mirror is not None:
@@ -176,13 +193,17 @@ def _run(
         # Also on an error, or when the caller stops listening.
         workers.leave()
         if not ended:
-            with database.write() as connection:
-                requeue_lost(connection, study_id, blamed=False)
+            database.attempt(lambda connection: requeue_lost(connection, study_id, blamed=False))
             if coordinator is not None:
                 coordinator.suspend()
-        with database.write() as connection:
-            release_lease(connection, lease)
+        with contextlib.suppress(OutageError):  # then it ends with this process
+            database.attempt(lambda connection: release_lease(connection, lease))
     yield from watcher.poll()
+
+
+def _notices(said: list[str]) -> Events:
+    while said:
+        yield Notice(said.pop(0))
 
 
 def _send_rest(mirror: MirrorProcess, stop: StopRequest) -> Events:
@@ -201,9 +222,12 @@ def _follow(
     while stop.signal is None:
         yield from watcher.poll()
         yield None
-        with database.read() as connection:
-            study = study_by_id(connection, study_id)
-            led = lease_holder(connection, coordinator_lease(study_id)) is not None
+        study, led = database.fetch(
+            lambda connection: (
+                study_by_id(connection, study_id),
+                lease_holder(connection, coordinator_lease(study_id)) is not None,
+            )
+        )
         if study.state is not StudyState.RUNNING:
             yield from watcher.poll()
             return False

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from tunelab.spec.study import StudySpec
-from tunelab.storage.leases import lease_holder
+from tunelab.storage.leases import coordinator_lease, lease_holder
 from tunelab.storage.states import EndReason, StudyState, TrialState
 from tunelab.storage.studies import StudyRow
 from tunelab.storage.trials import (
@@ -21,16 +21,6 @@ from tunelab.storage.trials import (
 )
 
 SCHEMA = 1
-
-
-def coordinator_lease(study_id: int) -> str:
-    """Name of the lease that a study's coordinator holds."""
-    return f"coordinator:{study_id}"
-
-
-def mirror_lease(study_id: int) -> str:
-    """Name of the lease that a study's mirror holds."""
-    return f"mirror:{study_id}"
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from sqlalchemy import Connection
+
 from tunelab.service.events import EpochFinished, Event, TrialFinished, TrialStarted
 from tunelab.service.summary import StudySummary, summarize
 from tunelab.storage.engine import Database
 from tunelab.storage.states import TrialState
 from tunelab.storage.studies import study_by_id
-from tunelab.storage.trials import TrialRow, study_curves, study_trials
+from tunelab.storage.trials import EpochRow, TrialRow, study_curves, study_trials
 
 
 class Watcher:
@@ -38,16 +40,7 @@ class Watcher:
 
     def poll(self) -> list[Event]:
         """What has happened since the last call, in order of the trials."""
-        with self._database.read() as connection:
-            rows = study_trials(connection, self._study_id, from_number=self._first_open)
-            active = [
-                row
-                for row in rows
-                if row.number not in self._ended and row.state is not TrialState.WAITING
-            ]
-            curves = study_curves(
-                connection, {row.id: self._epochs.get(row.id, 0) for row in active}
-            )
+        active, curves = self._database.fetch(self._news)
         events: list[Event] = []
         for row in active:
             if self._attempts.get(row.number) != row.attempts:
@@ -63,6 +56,17 @@ class Watcher:
         while self._first_open in self._ended:
             self._first_open += 1
         return events
+
+    def _news(self, connection: Connection) -> tuple[list[TrialRow], dict[int, list[EpochRow]]]:
+        """The trials that have begun and are not known to have ended, and their new epochs."""
+        rows = study_trials(connection, self._study_id, from_number=self._first_open)
+        active = [
+            row
+            for row in rows
+            if row.number not in self._ended and row.state is not TrialState.WAITING
+        ]
+        after = {row.id: self._epochs.get(row.id, 0) for row in active}
+        return active, study_curves(connection, after)
 
     def _is_best(self, row: TrialRow) -> bool:
         if row.value is None or row.end_reason is None or not row.end_reason.is_complete:

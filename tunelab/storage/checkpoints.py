@@ -16,6 +16,7 @@ import numpy as np
 from sqlalchemy import Connection, delete, select
 
 from tunelab.errors import TunelabError
+from tunelab.storage.locks import hold
 from tunelab.storage.tables import checkpoints, trials
 
 KEPT_BEST = 5  # trials of a study whose best weights are kept
@@ -119,7 +120,11 @@ def keep_best_weights(
     epoch: int,
     weights: dict[str, Any],
 ) -> None:
-    """Store a finished trial's weights if it is among the study's best, and drop the overtaken."""
+    """Store a finished trial's weights if it is among the study's best, and drop the overtaken.
+
+    In a write transaction.
+    """
+    hold(connection, f"best weights of study {study_id}")
     order = trials.c.value.desc() if maximize else trials.c.value
     holders = connection.execute(
         select(trials.c.id, trials.c.value)

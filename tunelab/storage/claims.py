@@ -7,7 +7,7 @@ every claim, so that what a worker writes after it has lost its lease is refused
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,31 +80,49 @@ def claim_next(connection: Connection, study_id: int, owner: Owner) -> Claim | N
     return None if row is None else _claim(connection, row, owner)
 
 
+def held_claim(connection: Connection, study_id: int, owner: Owner) -> Claim | None:
+    """The claim that ``owner`` holds, for one who was not told of it; None if there is none."""
+    query = select(trials).where(
+        trials.c.study_id == study_id,
+        trials.c.state == TrialState.RUNNING,
+        trials.c.owner == str(owner),
+    )
+    row = connection.execute(query).mappings().first()
+    return None if row is None else _claim_of(connection, row, owner)
+
+
 def _claim(connection: Connection, row: RowMapping, owner: Owner) -> Claim:
+    values = {
+        "token": row["token"] + 1,
+        "attempts": row["attempts"] + 1,
+        "started_at": row["started_at"] or time.time(),
+    }
     connection.execute(
         update(trials)
         .where(trials.c.id == row["id"])
         .values(
             state=TrialState.RUNNING,
             owner=str(owner),
-            token=row["token"] + 1,
-            attempts=row["attempts"] + 1,
             expires_at=database_now() + GRACE_SECONDS,
-            started_at=row["started_at"] or time.time(),
+            **values,
         )
     )
+    return _claim_of(connection, {**row, **values}, owner)
+
+
+def _claim_of(connection: Connection, row: Mapping[Any, Any], owner: Owner) -> Claim:
     return Claim(
         trial_id=row["id"],
         study_id=row["study_id"],
         number=row["number"],
-        attempt=row["attempts"] + 1,
+        attempt=row["attempts"],
         owner=str(owner),
-        token=row["token"] + 1,
+        token=row["token"],
         hyperparameters=row["hyperparameters"],
         seed=row["seed"],
         limits=RungLimits.from_json(row["rung_limits"]),
         # Only a trial that was claimed before can have a checkpoint.
-        checkpoint=_checkpoint(connection, row["id"]) if row["attempts"] else None,
+        checkpoint=_checkpoint(connection, row["id"]) if row["attempts"] > 1 else None,
     )
 
 
@@ -141,7 +159,9 @@ def beat(connection: Connection, claim: Claim) -> bool:
     return result.rowcount == 1
 
 
-def requeue_lost(connection: Connection, study_id: int, *, blamed: bool) -> Sequence[int]:
+def requeue_lost(
+    connection: Connection, study_id: int, *, blamed: bool, also_silent: bool = True
+) -> Sequence[int]:
     """Take running trials back from workers that are dead or silent. In a write transaction.
 
     A trial keeps its number, hyperparameters, epochs and checkpoint and waits again.
@@ -152,13 +172,15 @@ def requeue_lost(connection: Connection, study_id: int, *, blamed: bool) -> Sequ
         blamed: Whether the trial may be the cause, because its worker alone died: then one that
             has lost :data:`MAX_LOST_LEASES` workers ends as failed. False where the whole program
             was killed or the machine went down.
+        also_silent: Whether to take them also from workers that may live and have not been heard
+            of for the grace; not after an outage, when nobody was heard.
 
     Returns:
         The numbers of the trials taken back.
     """
     taken = []
-    for row in _running(connection, study_id):
-        if not (row.expired or Owner.parse(row.owner).is_dead):
+    for row in _running(connection, study_id, lock=True):
+        if not _is_lost(row, also_silent=also_silent):
             continue
         taken.append(row.number)
         lost = row.lost_leases + blamed
@@ -183,15 +205,17 @@ def requeue_lost(connection: Connection, study_id: int, *, blamed: bool) -> Sequ
     return taken
 
 
-def has_lost(connection: Connection, study_id: int) -> bool:
+def has_lost(connection: Connection, study_id: int, *, also_silent: bool = True) -> bool:
     """Whether :func:`requeue_lost` would find something: asked before the write lock is taken."""
-    return any(
-        row.expired or Owner.parse(row.owner).is_dead for row in _running(connection, study_id)
-    )
+    return any(_is_lost(row, also_silent=also_silent) for row in _running(connection, study_id))
 
 
-def _running(connection: Connection, study_id: int) -> Sequence[Any]:
-    return connection.execute(
+def _is_lost(row: Any, *, also_silent: bool) -> bool:
+    return (also_silent and row.expired) or Owner.parse(row.owner).is_dead
+
+
+def _running(connection: Connection, study_id: int, *, lock: bool = False) -> Sequence[Any]:
+    query = (
         select(
             trials.c.id,
             trials.c.number,
@@ -199,5 +223,9 @@ def _running(connection: Connection, study_id: int) -> Sequence[Any]:
             trials.c.token,
             trials.c.lost_leases,
             (trials.c.expires_at < database_now()).label("expired"),
-        ).where(trials.c.study_id == study_id, trials.c.state == TrialState.RUNNING)
-    ).all()
+        )
+        .where(trials.c.study_id == study_id, trials.c.state == TrialState.RUNNING)
+        .order_by(trials.c.id)
+    )
+    # A trial whose row is locked is being written by a worker that lives.
+    return connection.execute(query.with_for_update(skip_locked=True) if lock else query).all()

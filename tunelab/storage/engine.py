@@ -1,31 +1,25 @@
-"""How the study database is opened: settings, transactions and what its errors mean.
-
-SQLite runs in WAL mode with synchronous=FULL, so that readers never wait and a commit survives
-a power cut. Writers take the write lock when they begin (BEGIN IMMEDIATE): a transaction that
-reads first and writes later cannot fail for having been overtaken.
-"""
+"""The study database as the rest of the program sees it: transactions, and what errors mean."""
 
 from __future__ import annotations
 
-import os
 import shutil
-import sqlite3
-import time
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
-from sqlalchemy.pool import ConnectionPoolEntry
 
 from tunelab.errors import DatabaseError, UsageError
+from tunelab.storage import postgresql, sqlite
+from tunelab.storage.outages import OutageError, Patience
 
 DEFAULT_URL = "sqlite:///tunelab.db"
-BUSY_TIMEOUT_SECONDS = 60.0
-_FULL_BYTES = 10_000_000  # an I/O error with less than this left is a full disk
+
+T = TypeVar("T")
+Work = Callable[[Connection], T]
 
 
 class Database:
@@ -35,25 +29,38 @@ class Database:
         url: A SQLAlchemy URL, ``sqlite:///tunelab.db``. The schema must exist
             (:func:`tunelab.storage.schema.open_database` sees to it).
 
+    Attributes:
+        patience: How :meth:`fetch` and :meth:`attempt` bear an outage; at first not at all.
+
     Raises:
         UsageError: If the URL cannot be understood, or names a database without a file.
     """
 
     def __init__(self, url: str) -> None:
         self.url = _checked(url)
-        self.engine = _engine(self.url)
+        self.patience = Patience()
+        if self.is_sqlite:
+            self.engine = self._reader = sqlite.create_sqlite_engine(self.url)
+        else:
+            self.engine = postgresql.create_postgresql_engine(self.url)
+            self._reader = postgresql.reader(self.engine)
+        self._writer = self.engine.execution_options(tunelab_write=True)
         self._identity: tuple[int, int] | None = None  # of the file, once it has been opened
         # Connections that are merely dropped are a warning since Python 3.13.
         weakref.finalize(self, self.engine.dispose)
-        self._writer = self.engine.execution_options(tunelab_write=True)
 
     def __str__(self) -> str:
-        return self.url.render_as_string(hide_password=True)
+        return str(self.path) if self.path else postgresql.place(self.url)
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether it is a file of this machine; else it is a PostgreSQL server."""
+        return self.url.get_backend_name() == "sqlite"
 
     @property
     def path(self) -> Path | None:
         """The database file, absolute; None for a server."""
-        return Path(self.url.database or "").absolute() if _is_sqlite(self.url) else None
+        return Path(self.url.database or "").absolute() if self.is_sqlite else None
 
     @property
     def home(self) -> Path:
@@ -63,7 +70,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A transaction that sees one state of the database and changes nothing."""
-        with self._errors_named(), self.engine.connect() as connection:
+        with self._errors_named(), self._reader.connect() as connection:
             yield connection
 
     @contextmanager
@@ -73,6 +80,39 @@ class Database:
             self._check_identity()
             yield connection
 
+    def fetch(self, work: Work[T]) -> T:
+        """What ``work`` returns in a read transaction; tried again through an outage.
+
+        Raises:
+            OutageError: If the outage outlasts :attr:`patience`.
+        """
+        return self._persist(self.read, work)
+
+    def attempt(self, work: Work[T]) -> T:
+        """What ``work`` returns in a write transaction; tried again through an outage.
+
+        A connection may be cut after a commit and before its answer: ``work`` must do no harm
+        when what it did has been done.
+
+        Raises:
+            OutageError: If the outage outlasts :attr:`patience`.
+        """
+        return self._persist(self.write, work)
+
+    def _persist(
+        self, transaction: Callable[[], AbstractContextManager[Connection]], work: Work[T]
+    ) -> T:
+        outage = self.patience.begin()
+        while True:
+            try:
+                with transaction() as connection:
+                    result = work(connection)
+            except OutageError as error:
+                outage.wait(error)
+            else:
+                outage.end()
+                return result
+
     def check_place(self) -> None:
         """See that the database is there or can be made, before anything is written anywhere.
 
@@ -80,6 +120,8 @@ class Database:
             DatabaseError: If its folder is missing, or something else stands in its place.
         """
         if self.path is None:
+            with self.read() as connection:
+                connection.exec_driver_sql("SELECT 1")
             return
         if not self.path.parent.is_dir():
             raise DatabaseError(
@@ -116,56 +158,25 @@ class Database:
         try:
             yield
         except DBAPIError as error:
-            raise database_error(error, self) from error
+            raise self._named(error) from error
+
+    def _named(self, error: DBAPIError) -> DatabaseError:
+        """What a driver's error means to the person who runs the study."""
+        if self.path is not None:
+            return sqlite.explain(str(error.orig), self.path, _free_bytes(self.path))
+        named = postgresql.explain(error, self.url)
+        return OutageError(named.message, hint=named.hint) if _passes(error) else named
 
 
-def database_error(error: DBAPIError, database: Database) -> DatabaseError:
-    """What a driver's error means to the person who runs the study."""
-    text = str(error.orig)
-    place = database.path or database
-    free = _free_bytes(database)
-    if "disk is full" in text or ("disk I/O error" in text and free < _FULL_BYTES):
-        return DatabaseError(
-            f"cannot write {place}: the disk is full ({free:,} bytes free)",
-            hint="make room and run the same command again: nothing that was stored is lost",
-        )
-    if "readonly" in text or "read-only" in text:
-        return DatabaseError(
-            f"cannot write {place}: it is read-only",
-            hint="allow writing to it, or set TUNELAB_DATABASE_URL",
-        )
-    if "locked" in text:
-        return DatabaseError(
-            f"{place} has been locked by another process for {BUSY_TIMEOUT_SECONDS:.0f} s",
-            hint="end the program that holds it, then run the same command again",
-        )
-    if "unable to open" in text and database.path is not None and database.path.is_dir():
-        return DatabaseError(
-            f"cannot open {place}: it is a folder",
-            hint="TUNELAB_DATABASE_URL must name a file: sqlite:///tunelab.db",
-        )
-    if "unable to open" in text:
-        return DatabaseError(
-            f"cannot open {place}: the folder is missing or may not be written",
-            hint="create the folder, or set TUNELAB_DATABASE_URL",
-        )
-    if "not a database" in text or "malformed" in text:
-        return DatabaseError(
-            f"{place} is not a study database, or it is damaged: {text}",
-            hint="TUNELAB_DATABASE_URL names another",
-        )
-    return DatabaseError(f"{place}: {text}")
+def _passes(error: DBAPIError) -> bool:
+    return postgresql.is_passing(error)
 
 
-def _free_bytes(database: Database) -> int:
+def _free_bytes(path: Path) -> int:
     try:
-        return shutil.disk_usage(database.path.parent).free if database.path else 0
+        return shutil.disk_usage(path.parent).free
     except OSError:
         return 0
-
-
-def _is_sqlite(url: URL) -> bool:
-    return url.get_backend_name() == "sqlite"
 
 
 def _checked(url: str) -> URL:
@@ -173,74 +184,21 @@ def _checked(url: str) -> URL:
         parsed = make_url(url)
         parsed.get_dialect()
         fault, hint = _fault(parsed)
-    except (ArgumentError, NoSuchModuleError, ValueError):
+    except (ArgumentError, NoSuchModuleError, ValueError, ImportError):
         # The text itself is not shown: it may hold a password.
         fault, hint = "this is not a database URL", None
     if fault:
         expected = f"expected something like {DEFAULT_URL}"
         raise UsageError(f"TUNELAB_DATABASE_URL: {fault}; {expected}", hint=hint)
-    return parsed
+    is_sqlite = parsed.get_backend_name() == "sqlite"
+    return parsed if is_sqlite else postgresql.normalized(parsed)
 
 
 def _fault(url: URL) -> tuple[str, str | None]:
     """What is wrong with a URL, or an empty text; and what to do."""
-    if not _is_sqlite(url):
-        return f"{url.get_backend_name()} is not available in this version", None
-    if url.drivername not in ("sqlite", "sqlite+pysqlite"):
-        return f"the driver {url.drivername} is not available", None
-    if url.host or url.username or url.query:
-        hint = "four slashes begin an absolute path: sqlite:////data/tunelab.db"
-        return "an SQLite URL has three slashes, a path and nothing else", hint
-    if "\0" in (url.database or ""):
-        return "a path has no null characters", None
-    if url.database in (None, "", ":memory:"):
-        return "a study database must be a file, because several processes share it", None
-    return "", None
-
-
-def _engine(url: URL) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
-
-    @event.listens_for(engine, "do_connect")
-    def create_private(_dialect: Any, _record: Any, _args: Any, _kwargs: Any) -> None:
-        path = Path(url.database or "")
-        if path.parent.is_dir() and not path.exists():
-            # 0600 from the start: a study tells about data. O_CREAT leaves an existing file alone.
-            try:
-                os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-            except OSError as error:
-                raise DatabaseError(f"cannot create {path}: {error.strerror}") from error
-
-    @event.listens_for(engine, "connect")
-    def configure(connection: sqlite3.Connection, _record: ConnectionPoolEntry) -> None:
-        connection.isolation_level = None  # SQLAlchemy's begin event decides, not the driver
-        _use_wal(connection)
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("PRAGMA foreign_keys=ON")
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        writes = connection.get_execution_options().get("tunelab_write", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-    return engine
-
-
-def _use_wal(connection: sqlite3.Connection) -> None:
-    """Switch the file to WAL mode; the switch does not honour the busy timeout by itself."""
-    deadline = time.monotonic() + BUSY_TIMEOUT_SECONDS
-    while True:
-        try:
-            if connection.execute("PRAGMA journal_mode").fetchone() == ("wal",):
-                return
-            (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
-            if mode != "wal":
-                raise DatabaseError(
-                    "the study database cannot be shared by several processes here: its file "
-                    f"system knows no write-ahead log (journal mode {mode})",
-                    hint="put it on a local disk",
-                )
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
-                raise
-            time.sleep(0.02)
+    backend = url.get_backend_name()
+    if backend == "sqlite":
+        return sqlite.fault(url)
+    if backend == "postgresql":
+        return postgresql.fault(url)
+    return f"{backend} is not available", "SQLite and PostgreSQL are"

@@ -12,11 +12,22 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, insert, select, update
 
 from tunelab.storage.clock import database_now
+from tunelab.storage.locks import hold
 from tunelab.storage.owners import Owner
 from tunelab.storage.tables import leases
 
 BEAT_SECONDS = 10.0
 GRACE_SECONDS = 60.0
+
+
+def coordinator_lease(study_id: int) -> str:
+    """Name of the lease that a study's coordinator holds."""
+    return f"coordinator:{study_id}"
+
+
+def mirror_lease(study_id: int) -> str:
+    """Name of the lease that a study's mirror holds."""
+    return f"mirror:{study_id}"
 
 
 @dataclass(frozen=True)
@@ -30,11 +41,12 @@ class Lease:
 
 def acquire_lease(connection: Connection, name: str, owner: Owner) -> Lease | None:
     """Take the lease ``name``; None while another holds it. In a write transaction."""
+    hold(connection, f"lease {name}")  # there may be no row yet to lock
     now = database_now()
     row = connection.execute(
-        select(leases.c.owner, leases.c.token, (leases.c.expires_at < now).label("expired"))
-        .where(leases.c.name == name)
-        .with_for_update()
+        select(leases.c.owner, leases.c.token, (leases.c.expires_at < now).label("expired")).where(
+            leases.c.name == name
+        )
     ).one_or_none()
     if row is None:
         connection.execute(
@@ -43,7 +55,9 @@ def acquire_lease(connection: Connection, name: str, owner: Owner) -> Lease | No
             )
         )
         return Lease(name, str(owner), 1)
-    if row.owner and not row.expired and not Owner.parse(row.owner).is_dead:
+    # This process may have it without knowing: the answer to its first attempt was lost.
+    taken = row.owner and row.owner != str(owner) and not row.expired
+    if taken and not Owner.parse(row.owner).is_dead:
         return None
     connection.execute(
         update(leases)

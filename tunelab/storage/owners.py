@@ -50,12 +50,12 @@ class Owner:
         """Whether the process is known to be gone; False also where that cannot be told."""
         if self.host != _host():
             return False
-        return self.boot != _boot() or _start_time(self.pid) != self.started
+        return self.boot != _boot() or start_time(self.pid) != self.started
 
 
 @cache
 def _owner_of(pid: int) -> Owner:
-    started = _start_time(pid)
+    started = start_time(pid)
     if started is None:
         raise RuntimeError(f"the start time of the running process {pid} cannot be read")
     return Owner(_host(), _boot(), pid, started)
@@ -80,7 +80,7 @@ def _boot() -> str:
     return ""
 
 
-def _start_time(pid: int) -> str | None:
+def start_time(pid: int) -> str | None:
     """When process ``pid`` was started; None if there is no such process."""
     if sys.platform == "win32":
         # Without a way to look into another process, only this one is known to be alive, and

@@ -11,10 +11,10 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 from sqlalchemy import Connection, delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from tunelab.storage.checkpoints import (
     delete_state,
@@ -22,9 +22,10 @@ from tunelab.storage.checkpoints import (
     pack,
     write_checkpoint,
 )
-from tunelab.storage.claims import Claim, LostLeaseError, claim_next
+from tunelab.storage.claims import Claim, LostLeaseError, claim_next, held_claim
 from tunelab.storage.clock import database_now
 from tunelab.storage.engine import Database
+from tunelab.storage.inserts import insert_into
 from tunelab.storage.leases import GRACE_SECONDS
 from tunelab.storage.owners import Owner
 from tunelab.storage.rungs import RungLimits
@@ -109,9 +110,13 @@ class Recorder:
         if due and snapshot is not None:
             checkpoint = pack(snapshot())
             self._checkpointed_at = now
-        with self._database.write() as connection:
+
+        def write(connection: Connection) -> bool:
             asked_to_stop = self._flush(connection)
             self._write_state(connection, checkpoint)
+            return asked_to_stop
+
+        asked_to_stop = self._database.attempt(write)
         self._written()
         return asked_to_stop
 
@@ -124,40 +129,53 @@ class Recorder:
         Raises:
             LostLeaseError: If the trial is no longer this worker's; nothing was written.
         """
-        verdict = outcome.verdict
-        with self._database.write() as connection:
-            self._update_trial(
-                connection,
-                state=TrialState.FINISHED,
-                owner=None,
-                expires_at=None,
-                ended_at=time.time(),
-                end_reason=outcome.end_reason,
-                reason=outcome.reason,
-                error=outcome.error,
-                n_epochs=self._n_epochs,
-                rung_values={str(rung): value for rung, value in outcome.rung_values.items()},
-                **_verdict_columns(verdict),
-            )
-            self._insert_epochs(connection)
-            if self.claim.attempt > 1:
-                self._delete_overtaken_epochs(connection)
-            if self._has_state:
-                delete_state(connection, self.claim.trial_id)
-            keeps = outcome.end_reason.is_complete and outcome.weights
-            if keeps and outcome.best_value is not None and verdict is not None:
-                keep_best_weights(
-                    connection,
-                    study_id=self.claim.study_id,
-                    trial_id=self.claim.trial_id,
-                    value=outcome.best_value,
-                    maximize=self._maximize,
-                    epoch=verdict.best_epoch,
-                    weights=dict(outcome.weights),
-                )
+        tries = count()
+
+        def write(connection: Connection) -> Claim | None:
+            again = next(tries) > 0
+            # An answer was lost: the result, and the next claim, may be stored all the same.
+            stored = again and self._is(connection, TrialState.FINISHED)
+            if not stored:
+                self._write_end(connection, outcome)
             if successor is None:
                 return None
-            return claim_next(connection, self.claim.study_id, successor)
+            study_id = self.claim.study_id
+            held = held_claim(connection, study_id, successor) if stored else None
+            return held or claim_next(connection, study_id, successor)
+
+        return self._database.attempt(write)
+
+    def _write_end(self, connection: Connection, outcome: Outcome) -> None:
+        verdict = outcome.verdict
+        self._update_trial(
+            connection,
+            state=TrialState.FINISHED,
+            owner=None,
+            expires_at=None,
+            ended_at=time.time(),
+            end_reason=outcome.end_reason,
+            reason=outcome.reason,
+            error=outcome.error,
+            n_epochs=self._n_epochs,
+            rung_values={str(rung): value for rung, value in outcome.rung_values.items()},
+            **_verdict_columns(verdict),
+        )
+        self._insert_epochs(connection)
+        if self.claim.attempt > 1:
+            self._delete_overtaken_epochs(connection)
+        if self._has_state:
+            delete_state(connection, self.claim.trial_id)
+        keeps = outcome.end_reason.is_complete and outcome.weights
+        if keeps and outcome.best_value is not None and verdict is not None:
+            keep_best_weights(
+                connection,
+                study_id=self.claim.study_id,
+                trial_id=self.claim.trial_id,
+                value=outcome.best_value,
+                maximize=self._maximize,
+                epoch=verdict.best_epoch,
+                weights=dict(outcome.weights),
+            )
 
     def release(self, snapshot: Snapshot) -> None:
         """Give the trial back: epochs and a checkpoint are kept, and it waits for a worker again.
@@ -166,7 +184,11 @@ class Recorder:
             LostLeaseError: If the trial is no longer this worker's; nothing was written.
         """
         checkpoint = pack(snapshot()) if self._n_epochs else None
-        with self._database.write() as connection:
+        tries = count()
+
+        def write(connection: Connection) -> None:
+            if next(tries) > 0 and self._is(connection, TrialState.WAITING):
+                return  # an answer was lost
             self._update_trial(
                 connection,
                 state=TrialState.WAITING,
@@ -177,7 +199,18 @@ class Recorder:
             )
             self._insert_epochs(connection)
             self._write_state(connection, checkpoint)
+
+        self._database.attempt(write)
         self._written()
+
+    def _is(self, connection: Connection, state: TrialState) -> bool:
+        """Whether this claim, and no later one, has brought the trial into ``state``."""
+        query = select(trials.c.id).where(
+            trials.c.id == self.claim.trial_id,
+            trials.c.token == self.claim.token,
+            trials.c.state == state,
+        )
+        return connection.execute(query).first() is not None
 
     def _flush(self, connection: Connection) -> bool:
         self._update_trial(
@@ -210,8 +243,7 @@ class Recorder:
 
     def _insert_epochs(self, connection: Connection) -> None:
         if self._pending:
-            insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-            statement = insert(epochs)
+            statement = insert_into(connection, epochs)
             # An epoch trained again after a crash takes its new values and keeps its old time.
             renewed = {
                 name: statement.excluded[name]

@@ -12,6 +12,7 @@ from sqlalchemy import Column, Connection, MetaData, String, Table, inspect, sel
 
 from tunelab.errors import DatabaseError
 from tunelab.storage.engine import Database
+from tunelab.storage.locks import hold
 
 HEAD = "0001"  # the newest migration under migrations/versions; a test compares the two
 VERSION_TABLE = "tunelab_version"  # not Alembic's default name, which MLflow and Optuna use
@@ -59,10 +60,11 @@ def _upgrade(database: Database) -> None:
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     with database.write() as connection:
+        hold(connection, "schema")
         present = _present_version(connection)
         if present is not None and present not in known:
             raise DatabaseError(
-                f"{database.path or database} was written by a newer tunelab (schema {present}, "
+                f"{database} was written by a newer tunelab (schema {present}, "
                 f"this one knows {HEAD})",
                 hint="install the newer version",
             )

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, RowMapping, Select, delete, func, insert, sel
 
 from tunelab.errors import NotFoundError, nearest
 from tunelab.storage.checkpoints import delete_state
+from tunelab.storage.locks import hold
 from tunelab.storage.states import TIME_OVER, EndReason, StudyState, TrialState
 from tunelab.storage.tables import studies, trials
 
@@ -104,6 +105,7 @@ def create_study(connection: Connection, **values: Any) -> StudyRow:
         **values: name, spec, spec_hash, data_digest, data_path, baseline_loss, n_trials and
             timeout_seconds.
     """
+    hold(connection, f"study {values['name']}")
     latest = connection.scalar(
         select(func.max(studies.c.generation)).where(studies.c.name == values["name"])
     )
@@ -179,7 +181,15 @@ def end_trials(connection: Connection, study_id: int) -> None:
     Trials that nobody ever claimed are deleted; those that wait to be continued end as they are.
     In a write transaction.
     """
-    waiting = (trials.c.study_id == study_id) & (trials.c.state == TrialState.WAITING)
+    of_study = trials.c.study_id == study_id
+    waiting = of_study & (trials.c.state == TrialState.WAITING)
+    # From here on no trial of the study is claimed, finished or given back.
+    connection.execute(
+        select(trials.c.id)
+        .where(of_study, trials.c.state != TrialState.FINISHED)
+        .order_by(trials.c.id)
+        .with_for_update()
+    )
     connection.execute(delete(trials).where(waiting, trials.c.attempts == 0))
     for trial_id in connection.scalars(select(trials.c.id).where(waiting)).all():
         delete_state(connection, trial_id)

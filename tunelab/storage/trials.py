@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, Select, func, select, update
 
+from tunelab.storage.inserts import insert_into
 from tunelab.storage.rungs import RungLimits
 from tunelab.storage.states import EndReason, TrialState
 from tunelab.storage.tables import epochs, trials
@@ -74,10 +75,11 @@ class NewTrial:
 
 
 def insert_trials(connection: Connection, study_id: int, new: Sequence[NewTrial]) -> None:
-    """Add waiting trials. In a write transaction."""
+    """Add waiting trials; those that are there already stay as they are. In a write transaction."""
     now = time.time()
+    statement = insert_into(connection, trials)
     connection.execute(
-        insert(trials),
+        statement.on_conflict_do_nothing(index_elements=["study_id", "kind", "number"]),
         [
             {
                 "study_id": study_id,

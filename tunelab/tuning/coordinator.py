@@ -17,6 +17,8 @@ from collections.abc import Iterable
 from enum import Enum
 from pathlib import Path
 
+from sqlalchemy import Connection
+
 from tunelab.datasets import load_training_data, open_prepared
 from tunelab.spec.study import StudySpec
 from tunelab.spec.tables import GRID, LOSSES
@@ -47,6 +49,7 @@ from tunelab.tuning.standard_errors import ValidationRows, standard_error
 
 POLL_SECONDS = 0.02
 HOUSEKEEPING_SECONDS = 0.5
+_AWAY_SECONDS = 10.0  # without housekeeping: an outage, or a machine that slept
 MAX_AHEAD = 8  # trials asked ahead for each worker, at most
 
 
@@ -109,7 +112,8 @@ class Coordinator:
         self._ended: dict[int, TrialRow] = {}  # ended and not yet told
         self._sent_limits = self._pruner.limits()  # to all trials that run or wait
         self._trial_seconds = 1.0  # of the trials that ended lately
-        self._renewed = self._kept_house = -math.inf
+        self._proposed: list[NewTrial] = []  # and not yet stored
+        self._renewed = self._kept_house = self._came_back = -math.inf
         self._restore()
 
     @property
@@ -123,26 +127,40 @@ class Coordinator:
         return POLL_SECONDS if self._trial_seconds < 1 else 5 * POLL_SECONDS
 
     def tick(self) -> Progress:
-        """Do what there is to do now, and return at once."""
+        """Do what there is to do now, and return at once.
+
+        Raises:
+            DatabaseError: If the database cannot be read or written. After an `OutageError` the
+                next tick goes on where this one was.
+        """
         now = time.monotonic()
-        if now - self._kept_house > HOUSEKEEPING_SECONDS:
-            self._kept_house = now
+        away = now - self._kept_house
+        if away > HOUSEKEEPING_SECONDS:
+            if math.isfinite(away) and away > _AWAY_SECONDS:
+                self._came_back = now
             progress = self._keep_house(now)
+            self._kept_house = now
             if progress is not Progress.RUNNING:
                 return progress
         self._collect()
         if self._n_workers > 1:
             self._tell(list(self._ended))
-        new = [] if self._time_is_over else self._propose()
-        if new:
-            with self._database.write() as connection:
-                if not renew_lease(connection, self._lease):
-                    return Progress.SUPERSEDED
-                insert_trials(connection, self._study_id, new)
+        if not self._time_is_over:
+            self._proposed += self._propose()
+        if self._proposed:
+            if not self._database.attempt(self._insert_proposed):
+                return Progress.SUPERSEDED
+            self._proposed.clear()
         elif not self._open:
             ended = self._end(StudyState.FINISHED, self._end_reason())
             return Progress.FINISHED if ended else Progress.SUPERSEDED
         return Progress.RUNNING
+
+    def _insert_proposed(self, connection: Connection) -> bool:
+        if not renew_lease(connection, self._lease):
+            return False
+        insert_trials(connection, self._study_id, self._proposed)
+        return True
 
     def suspend(self) -> None:
         """Note that the study was stopped before its end, unless another runs it by now."""
@@ -150,11 +168,9 @@ class Coordinator:
 
     def _restore(self) -> None:
         """Rebuild from the tables what the coordinator before this one knew."""
-        with self._database.write() as connection:
-            # Whatever ended the coordinator before this one may have ended its workers too.
-            requeue_lost(connection, self._study_id, blamed=False)
-        with self._database.read() as connection:
-            rows = study_trials(connection, self._study_id)
+        # Whatever ended the coordinator before this one may have ended its workers too.
+        self._database.attempt(lambda c: requeue_lost(c, self._study_id, blamed=False))
+        rows = self._database.fetch(lambda c: study_trials(c, self._study_id))
         for row in rows:
             if self._n_workers == 1:
                 # As in the undisturbed run: tell what was known when this trial was proposed.
@@ -167,9 +183,14 @@ class Coordinator:
                 self._open.add(row.number)
 
     def _keep_house(self, now: float) -> Progress:
-        with self._database.read() as connection:
-            study = study_by_id(connection, self._study_id)
-            lost = has_lost(connection, self._study_id)
+        # Whoever was away himself cannot say that others were silent: they are given time.
+        silent = now - self._came_back > 2 * BEAT_SECONDS
+        study, lost = self._database.fetch(
+            lambda c: (
+                study_by_id(c, self._study_id),
+                has_lost(c, self._study_id, also_silent=silent),
+            )
+        )
         if study.stop_requested:
             return Progress.STOP_REQUESTED
         # Another ``study start`` may have changed the budget.
@@ -184,22 +205,28 @@ class Coordinator:
         refreshed = self._n_workers > 1 and limits != self._sent_limits
         if not (lost or due or ends or refreshed):
             return Progress.RUNNING
-        with self._database.write() as connection:
+
+        def write(connection: Connection) -> bool:
             if not renew_lease(connection, self._lease):
-                return Progress.SUPERSEDED
-            self._renewed = now
+                return False
             update_study(connection, self._study_id, running_seconds=self.running_seconds)
             if lost:
-                requeue_lost(connection, self._study_id, blamed=True)
+                requeue_lost(connection, self._study_id, blamed=True, also_silent=silent)
             if refreshed:
-                self._sent_limits = limits
                 set_rung_limits(connection, self._study_id, limits)
             if ends:
-                self._time_is_over = True
                 end_trials(connection, self._study_id)
+            return True
+
+        if not self._database.attempt(write):
+            return Progress.SUPERSEDED
+        self._renewed = now
+        self._sent_limits = limits if refreshed else self._sent_limits
         if ends:
-            with self._database.read() as connection:
-                rows = study_trials(connection, self._study_id, numbers=self._open)
+            self._time_is_over = True
+            rows = self._database.fetch(
+                lambda c: study_trials(c, self._study_id, numbers=self._open)
+            )
             self._open = {row.number for row in rows}
         return Progress.RUNNING
 
@@ -207,10 +234,11 @@ class Coordinator:
         """Take in the trials that have ended since the last tick."""
         if not self._open:
             return
-        with self._database.read() as connection:
-            rows = study_trials(
-                connection, self._study_id, numbers=self._open, states=[TrialState.FINISHED]
+        rows = self._database.fetch(
+            lambda c: study_trials(
+                c, self._study_id, numbers=self._open, states=[TrialState.FINISHED]
             )
+        )
         for row in rows:
             self._open.remove(row.number)
             self._note_end(row)
@@ -282,7 +310,8 @@ class Coordinator:
 
     def _end(self, state: StudyState, end_reason: str) -> bool:
         """Note how the study ended; false if another coordinator holds its lease by now."""
-        with self._database.write() as connection:
+
+        def write(connection: Connection) -> bool:
             if not renew_lease(connection, self._lease):
                 return False
             mark_ended(
@@ -292,7 +321,9 @@ class Coordinator:
                 end_reason=end_reason,
                 running_seconds=self.running_seconds,
             )
-        return True
+            return True
+
+        return self._database.attempt(write)
 
 
 def _is_complete(row: TrialRow) -> bool:

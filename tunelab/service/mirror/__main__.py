@@ -19,6 +19,7 @@ from tunelab.errors import TunelabError
 from tunelab.service.mirror.environment import prepare, tracking_uri
 from tunelab.service.mirror.loop import Orders, mirror
 from tunelab.storage.location import database_url
+from tunelab.storage.outages import OUTAGE_SECONDS, Patience
 from tunelab.storage.schema import open_database
 
 
@@ -38,9 +39,15 @@ def main() -> None:
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
     try:
-        mirror(open_database(database_url(), create=False), arguments.study, tracking_uri(), orders)
+        database = open_database(database_url(), create=False)
+        database.patience = Patience(OUTAGE_SECONDS, lambda: orders.leaving, _say)
+        mirror(database, arguments.study, tracking_uri(), orders)
     except TunelabError as error:
         sys.exit(f"error: {error}")
+
+
+def _say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
 
 
 def _await_order(orders: Orders) -> None:

@@ -11,10 +11,17 @@ from contextlib import contextmanager
 
 from tunelab.errors import DatabaseError, NotFoundError, TrackingError
 from tunelab.service.mirror.environment import sqlite_path, without_credentials
-from tunelab.service.summary import mirror_lease
 from tunelab.storage.engine import Database
-from tunelab.storage.leases import BEAT_SECONDS, Lease, acquire_lease, release_lease, renew_lease
+from tunelab.storage.leases import (
+    BEAT_SECONDS,
+    Lease,
+    acquire_lease,
+    mirror_lease,
+    release_lease,
+    renew_lease,
+)
 from tunelab.storage.mirror_runs import count_behind
+from tunelab.storage.outages import OutageError
 from tunelab.storage.owners import Owner
 from tunelab.storage.states import StudyState
 from tunelab.storage.studies import study_by_id
@@ -98,9 +105,11 @@ def mirror(database: Database, study_id: int, tracking_uri: str, orders: Orders)
     Raises:
         DatabaseError: If the study database cannot be read or written.
     """
+    outage = database.patience.begin()
     while True:
         try:
             with _held_lease(database, mirror_lease(study_id), orders) as check:
+                outage.end()
                 if check is not None:
                     _Mirror(database, study_id, tracking_uri, orders, check).run()
             return
@@ -108,6 +117,8 @@ def mirror(database: Database, study_id: int, tracking_uri: str, orders: Orders)
             continue
         except NotFoundError:
             return
+        except OutageError as error:
+            outage.wait(error)  # and begin anew: whatever was not noted as sent is sent again
 
 
 class _Mirror:

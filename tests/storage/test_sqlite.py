@@ -1,4 +1,4 @@
-"""How the database file is opened, locked and written, and what its errors say."""
+"""How the database file is opened, locked and written, and what its errors say: SQLite."""
 
 from __future__ import annotations
 
@@ -13,12 +13,20 @@ from sqlalchemy import event, select
 
 from tests.storage.conftest import STUDY
 from tunelab.errors import DatabaseError, UsageError
-from tunelab.storage import engine
+from tunelab.storage import sqlite
 from tunelab.storage.engine import Database
 from tunelab.storage.location import database_url
 from tunelab.storage.schema import open_database
 from tunelab.storage.studies import all_studies, create_study
 from tunelab.storage.tables import studies
+
+
+@pytest.fixture
+def database(sqlite_url):
+    """In the place of both kinds."""
+    database = open_database(sqlite_url)
+    yield database
+    database.close()
 
 
 def names(database):
@@ -41,7 +49,10 @@ def create(database, name):
         ("sqlite://", "must be a file"),
         ("sqlite:///", "must be a file"),
         ("sqlite:///:memory:", "must be a file"),
-        ("postgresql://user:s3cret@host/studies", "postgresql is not available"),
+        ("postgresql+asyncpg://user:s3cret@host/studies", "is not available"),
+        ("postgresql://user:s3cret@host", "the name of the database is missing"),
+        ("postgresql://user:s3cret@#/x@host/studies", "is not a database URL"),
+        ("postgresql://user:s3cret@host:abc/studies", "is not a database URL"),
         ("mysql://user:s3cret@host/studies", "mysql is not available"),
         ("foo://user:s3cret@host/studies", "is not a database URL"),
     ],
@@ -193,7 +204,7 @@ def test_a_write_lock_held_elsewhere_is_waited_for_and_readers_are_not_kept(benc
 
 
 def test_a_write_lock_that_is_never_released_is_reported(database, monkeypatch):
-    monkeypatch.setattr(engine, "BUSY_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_SECONDS", 0.1)
     impatient = Database(database.url.render_as_string())
     locked = pytest.raises(DatabaseError, match=r"tunelab\.db has been locked by another process")
     with database.write(), locked:

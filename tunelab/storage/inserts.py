@@ -1,0 +1,18 @@
+"""Inserts that say what happens to rows that are there already."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, Table
+from sqlalchemy.dialects import postgresql, sqlite
+
+Insert = sqlite.Insert | postgresql.Insert
+
+
+def insert_into(connection: Connection, table: Table) -> Insert:
+    """An insert with ``on_conflict_do_nothing`` and ``on_conflict_do_update``.
+
+    Both databases have them, in SQLAlchemy under two names.
+    """
+    if connection.dialect.name == "postgresql":
+        return postgresql.insert(table)
+    return sqlite.insert(table)
