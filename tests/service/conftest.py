@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 # Small data and short trials, but enough epochs to be caught in the middle of one.
@@ -74,6 +75,10 @@ class Folder:
         return json.loads(self.tunelab(*arguments, "--json"))
 
     def sql(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        url = self.variables.get("TUNELAB_DATABASE_URL")
+        if url is not None:
+            with psycopg.connect(url.replace("+psycopg", "")) as session:
+                return session.execute(query.replace("?", "%s"), values).fetchall()
         connection = sqlite3.connect(self.path / "tunelab.db", timeout=10)
         try:
             return connection.execute(query, values).fetchall()
@@ -86,7 +91,7 @@ class Folder:
         while time.monotonic() < deadline:
             try:
                 rows = self.sql(query)
-            except sqlite3.OperationalError:  # no database or no table yet
+            except (sqlite3.OperationalError, psycopg.Error):  # no database or no table yet
                 rows = []
             if rows and rows[0][0]:
                 return
@@ -106,7 +111,8 @@ class Folder:
             curve = self.sql("SELECT epoch FROM epochs WHERE trial_id = ? ORDER BY 1", key)
             assert [epoch for (epoch,) in curve] == list(range(1, n_epochs + 1)), number
         assert self.sql("SELECT state FROM studies") == [("finished",)]
-        assert self.sql("PRAGMA integrity_check") == [("ok",)]
+        if "TUNELAB_DATABASE_URL" not in self.variables:
+            assert self.sql("PRAGMA integrity_check") == [("ok",)]
         assert self.sql("SELECT count(*) FROM workers") == [(0,)]
 
 

@@ -1,4 +1,4 @@
-"""A commit that succeeded although its answer was lost: nothing is done twice, and nothing hangs."""
+"""A commit that succeeded although its answer was lost: nothing is done twice or hangs."""
 
 from __future__ import annotations
 
