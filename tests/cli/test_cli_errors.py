@@ -158,3 +158,37 @@ def test_an_interrupt_ends_with_130_and_says_nothing(call, home, monkeypatch):
     monkeypatch.setattr(study_read, "existing_database", interrupt)
     ended = call("study", "list")
     assert (ended.code, ended.out, ended.err) == (130, "", "")
+
+
+@pytest.mark.parametrize(
+    ("error", "says", "code"),
+    [
+        (PermissionError(13, "Permission denied", ".tunelab/data"), "allow reading and writing", 4),
+        (OSError(36, "File name too long", "aaa"), "choose a shorter path", 4),
+        (FileNotFoundError(2, "No such file or directory"), "change to a folder that exists", 4),
+        (FileNotFoundError(2, "No such file or directory", "x"), None, 1),
+    ],
+)
+def test_what_the_system_refuses_comes_with_what_to_do(error, says, code):
+    report = report_of(error)
+    (trouble,) = report.troubles
+    assert report.exit_code == code
+    assert (trouble.hint or "").startswith(says or "")
+    assert "[Errno" not in trouble.message
+
+
+def test_an_option_without_its_value_names_the_command(call, home, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["tunelab", "study", "start", "a.yaml", "--trials"])
+    ended = call("study", "start", "a.yaml", "--trials")
+    assert ended.code == 2
+    assert "hint: `tunelab study start --help` shows what it takes" in ended.err
+
+
+@pytest.mark.parametrize("uri", ["foo://x", "foo+bar://x", "ftp://user:s3cret@host"])
+def test_a_scheme_that_mlflow_does_not_know_is_refused_at_the_start(call, home, monkeypatch, uri):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    (home / "iris.yaml").write_text(BAD_STUDY)
+    ended = call("study", "start", "iris.yaml")
+    assert ended.code == 2
+    assert "MLFLOW_TRACKING_URI has a scheme that MLflow does not know" in ended.err
+    assert "s3cret" not in ended.err

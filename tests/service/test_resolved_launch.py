@@ -161,3 +161,53 @@ def test_what_is_wrong_with_the_data_has_its_place_in_the_file(start, tmp_path):
 def test_the_file_is_wrong_also_where_a_setting_of_the_budget_hides_it(start):
     with pytest.raises(StudyFileError, match="must be from 1"):
         start("search.trials=3", text=STUDY.replace("trials: 10", "trials: 0"))
+
+
+GRID = """\
+name: flowers
+task: classification
+data: {source: sklearn, name: iris}
+search: {sampler: grid, trials: 8, max_epochs: 5}
+space: {batch_size: 8, optimizer: [adam, sgd], units: [16, 64]}
+"""
+
+
+def test_the_cells_of_a_grid_bound_the_trials_that_are_in_force(start):
+    with pytest.raises(StudyFileError) as refused:
+        start(text=GRID)
+    (problem,) = refused.value.problems
+    assert problem.where.endswith("flowers.yaml:4:33: search.trials")
+    assert problem.message == "must be at most 4, the cells of the grid, got 8"
+    assert start(text=GRID, trials=3).study.n_trials == 3
+    with pytest.raises(StudyFileError) as refused:
+        start(text=GRID, trials=5)
+    (problem,) = refused.value.problems
+    assert (problem.where, problem.message) == (
+        "--trials",
+        "must be at most 4, the cells of the grid, got 5",
+    )
+
+
+def test_a_grid_of_nothing_says_how_to_list_something(start):
+    with pytest.raises(StudyFileError) as refused:
+        start(text=GRID.replace("optimizer: [adam, sgd], units: [16, 64]", "optimizer: adam"))
+    assert refused.value.problems[0].hint.startswith("a grid tries what the file lists")
+
+
+def test_workers_are_part_of_the_study_as_it_was_run_wherever_they_were_set(start):
+    launched = start(environment={"TUNELAB_WORKERS": "1"})
+    resolved = resolved_study(launched.database, launched.study)
+    assert resolved.mapping["search"]["workers"] == 1
+    assert resolved.sources["search.workers"] == "TUNELAB_WORKERS"
+    assert "workers" not in resolved_study(start().database, launched.study).mapping["search"]
+
+
+def test_changed_rows_are_counted_and_the_way_to_go_on_is_named(start, tmp_path):
+    table = "".join(f"{i},{i % 7},{'ab'[i % 2]}\n" for i in range(60))
+    text = STUDY.replace("{source: sklearn, name: iris}", "{source: csv, path: a.csv, target: y}")
+    (tmp_path / "a.csv").write_text("x,z,y\n" + table)
+    start(text=text)
+    (tmp_path / "a.csv").write_text("x,z,y\n" + table[:-7])
+    with pytest.raises(StudyConflictError, match=r"the rows of the data: 60 \(.*\) -> 59 \(") as no:
+        start(text=text)
+    assert "`tunelab study resume flowers` goes on with the rows it began with" in no.value.hint

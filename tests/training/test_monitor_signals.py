@@ -133,7 +133,7 @@ def test_a_constant_loss_stops_after_exactly_patience_checks(patience, min_delta
 def test_plateau_names_the_improvement_that_was_missing():
     verdict = verdicts([0.2] * 200, [0.5] * 200, baseline_loss=0.7)[-1]
     assert verdict.reason == (
-        "validation_loss has not improved by more than 0.007000 for 20 epochs; "
+        "validation_loss, smoothed, has not improved by more than 0.007000 for 20 epochs; "
         "best 0.5000 (epoch 1)"
     )
     assert verdict.onset is None

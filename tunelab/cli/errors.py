@@ -16,6 +16,14 @@ from tunelab.cli.formats import clean, clean_lines, count
 from tunelab.errors import DataFileError, StudyFileError, TunelabError, nearest
 
 INTERRUPTED = 130
+_SYSTEM_HINTS = {
+    errno.ENOSPC: "make room and run the same command again",
+    errno.EDQUOT: "make room and run the same command again",
+    errno.EROFS: "run from a folder that may be written",
+    errno.EACCES: "allow reading and writing it, or run from another folder",
+    errno.EPERM: "allow reading and writing it, or run from another folder",
+    errno.ENAMETOOLONG: "choose a shorter path",
+}
 _LONGEST_UNEXPECTED = 500
 
 # Typer brings a click of its own since 0.2x and does not export this class.
@@ -76,7 +84,7 @@ def _usage(error: Any) -> Report:
     else:
         message = message[:1].lower() + message[1:]
     context = getattr(error, "ctx", None)
-    command = context.command_path if context is not None else "tunelab"
+    command = context.command_path if context is not None else _typed_command()
     hint = f"`{command} --help` shows what it takes"
     option = getattr(error, "option_name", None)
     if hasattr(error, "possibilities"):
@@ -91,17 +99,33 @@ def _usage(error: Any) -> Report:
     return Report(2, (Trouble(message, hint=hint),))
 
 
+def _typed_command() -> str:
+    """The command as far as it was typed right, where the parser gave up before it knew it."""
+    from tunelab.cli.app import command
+
+    node, path = command(), ["tunelab"]
+    for word in sys.argv[1:]:
+        node = getattr(node, "commands", {}).get(word)
+        if node is None:
+            break
+        path.append(word)
+    return " ".join(path)
+
+
 def _from_environment(error: Any) -> bool:
     source = error.ctx and error.param and error.ctx.get_parameter_source(error.param.name)
     return source is not None and source.name == "ENVIRONMENT"
 
 
 def _system(error: OSError) -> Report:
-    """What the operating system refuses: a full disk, a folder that is gone."""
+    """What the operating system refuses: a full disk, a folder that is gone or locked."""
     cause = error.strerror or str(error)
     place = f"{error.filename}: " if error.filename else ""
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-    return Report(4 if full else 1, (Trouble(f"{place}{cause[:1].lower()}{cause[1:]}"),))
+    hint = _SYSTEM_HINTS.get(error.errno or 0)
+    if error.errno == errno.ENOENT and not error.filename:
+        cause, hint = "the working directory is gone", "change to a folder that exists"
+    trouble = Trouble(f"{place}{cause[:1].lower()}{cause[1:]}", hint=hint)
+    return Report(4 if hint else 1, (trouble,))
 
 
 def _interrupted(_error: BaseException) -> Report:

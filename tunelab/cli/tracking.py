@@ -9,7 +9,8 @@ from tunelab.errors import UsageError
 from tunelab.service.mirror.environment import TRACKING_URI_VARIABLE, is_server
 
 _EXAMPLES = "expected something like sqlite:///mlflow.db or http://localhost:5000"
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9.-]*)(\+[A-Za-z0-9]+)?://")
+_SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql")
 _ENCODED = "in a user name or password write @ as %40, # as %23, / as %2F, ? as %3F, : as %3A"
 
 
@@ -32,7 +33,13 @@ writes; expected something like sqlite:///mlflow.db or http://localhost:5000
             f"{TRACKING_URI_VARIABLE} must not be a folder, which MLflow no longer writes; "
             f"{_EXAMPLES}"
         )
-    if not _SCHEME.match(uri):
+    scheme = _SCHEME.match(uri)
+    if scheme and scheme[1] not in _SCHEMES:
+        raise UsageError(
+            f"{TRACKING_URI_VARIABLE} has a scheme that MLflow does not know; {_EXAMPLES}",
+            hint=f"it knows {', '.join(_SCHEMES)}",
+        )
+    if not scheme:
         raise UsageError(
             f"{TRACKING_URI_VARIABLE} has no scheme; {_EXAMPLES}",
             hint="for a database in a file write sqlite:/// and its path",

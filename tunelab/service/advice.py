@@ -60,6 +60,7 @@ def advice_on(document: StudyDocument, spec: StudySpec, rows: Rows) -> list[Prob
 
     given = [axis for axis in axes(spec.search_space) if document.source(axis.place) is not None]
     found = [
+        *_nothing_to_search(spec),
         *_few_trials(spec),
         *_without_default(given),
         *_impatience(given, spec, patience_given=document.source(_PATIENCE) is not None),
@@ -75,6 +76,12 @@ Finding = tuple[Place, str, str | None]
 """Where, what, and what to do."""
 
 _PATIENCE: Place = ("monitor", "patience")
+
+
+def _nothing_to_search(spec: StudySpec) -> Iterator[Finding]:
+    active, _ = count_searched(spec.search_space)
+    if active == 0:
+        yield ("space",), "nothing is searched: every trial has the same configuration", None
 
 
 def _few_trials(spec: StudySpec) -> Iterator[Finding]:

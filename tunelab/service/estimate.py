@@ -174,6 +174,8 @@ def main() -> None:
             print(time_epoch(study))
     except TunelabError as error:
         sys.exit(str(error))
+    except MemoryError:
+        sys.exit("it needs more memory than there is; make space.units or space.layers smaller")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,13 @@ import math
 from pathlib import Path
 
 from tunelab.datasets import PreparedData, find_prepared, load_training_data, prepare
-from tunelab.errors import DataError, NoCompletedTrialError, StudyConflictError, UsageError
+from tunelab.errors import (
+    DataError,
+    NoCompletedTrialError,
+    NotFoundError,
+    StudyConflictError,
+    UsageError,
+)
 from tunelab.service.summary import summarize
 from tunelab.spec.grid import count_cells
 from tunelab.spec.sections import BUDGET
@@ -69,14 +75,14 @@ def launch(
     database.check_place()
 
     def check(prepared: PreparedData) -> None:
-        resolved = document.resolve(prepared.n_train)
+        resolved = document.resolve(prepared.n_train, n_trials=n_trials)
         _check_metric(resolved, load_training_data(prepared))
         if resolved.search.sampler == GRID and n_trials is not None:
             _check_grid(resolved, n_trials)
 
     # A study that cannot run leaves no data, and nothing in the database.
     prepared = prepare(spec.data, spec.task, database.home / "data", check)
-    resolved = document.resolve(prepared.n_train)
+    resolved = document.resolve(prepared.n_train, n_trials=n_trials)
     baseline = baseline_loss(load_training_data(prepared), spec.objective.loss)
     database = open_database(database_url)
     with database.write() as connection:
@@ -94,7 +100,7 @@ def launch(
                 timeout_seconds=timeout_seconds or spec.search.timeout_seconds,
             )
             return database, study, True
-        _refuse_changes(study, resolved, prepared)
+        _refuse_changes(study, resolved, prepared, database)
         now, then = resolved.search, StudySpec.from_mapping(study.spec).search
         trials_changed = now.trials != then.trials
         timeout_changed = now.timeout_seconds != then.timeout_seconds
@@ -124,13 +130,11 @@ def relaunch(database_url: str, name: str) -> tuple[Database, StudyRow, bool]:
         study = get_study(connection, name)
         n_finished = summarize(connection, study).n_finished
     spec = StudySpec.from_mapping(study.spec)
-    # What was prepared is the study's data, whatever has become of the file they came from. The
-    # folder may have moved with the project.
-    cache = database.home / "data"
-    prepared = find_prepared(cache / Path(study.data_path).name)
-    if prepared is None or prepared.digest != study.data_digest:
-        prepared = prepare(spec.data, spec.task, cache)
-        _refuse_changes(study, spec, prepared)
+    # What was prepared is the study's data, whatever has become of the file they came from.
+    prepared = _stored(study, database)
+    if prepared is None:
+        prepared = _prepared_again(study, spec, database)
+        _refuse_changes(study, spec, prepared, database)
     with database.write() as connection:
         update_study(connection, study.id, data_path=str(prepared.path))
         study = study_by_id(connection, study.id)
@@ -168,8 +172,7 @@ def _check_grid(spec: StudySpec, n_trials: int) -> None:
     n_cells = count_cells(spec.search_space)
     if n_cells is not None and n_trials > n_cells:
         raise UsageError(
-            f"the number of trials must be at most {n_cells}, the cells of the grid, "
-            f"got {n_trials} (--trials or TUNELAB_TRIALS)"
+            f"search.trials: must be at most {n_cells}, the cells of the grid, got {n_trials}"
         )
 
 
@@ -194,13 +197,38 @@ def _spec_hash(spec: StudySpec) -> str:
     return hashlib.sha256(json.dumps(mapping, sort_keys=True).encode()).hexdigest()
 
 
-def _refuse_changes(study: StudyRow, spec: StudySpec, prepared: PreparedData) -> None:
+def _prepared_again(study: StudyRow, spec: StudySpec, database: Database) -> PreparedData:
+    try:
+        return prepare(spec.data, spec.task, database.home / "data")
+    except (DataError, NotFoundError) as error:
+        error.hint = f"what was prepared at the start of {study.title} is gone: bring its data back"
+        raise
+
+
+def _stored(study: StudyRow, database: Database) -> PreparedData | None:
+    """The study's data as they were prepared at its start; None if they are gone."""
+    # The folder may have moved with the project.
+    prepared = find_prepared(database.home / "data" / Path(study.data_path).name)
+    return prepared if prepared and prepared.digest == study.data_digest else None
+
+
+def _refuse_changes(
+    study: StudyRow, spec: StudySpec, prepared: PreparedData, database: Database
+) -> None:
     changes = differences(StudySpec.from_mapping(study.spec), spec)
+    hint = "give the study another name, or start a new generation of it with --new"
     if prepared.digest != study.data_digest:
-        changes.append(f"the rows of the data: {study.data_digest[:12]} -> {prepared.digest[:12]}")
+        before = _stored(study, database)
+        counts = f": {_rows(before)} -> {_rows(prepared)}" if before is not None else ""
+        changes.append(f"the rows of the data{counts}")
+        if before is not None and len(changes) == 1:
+            hint += f"; `tunelab study resume {study.name}` goes on with the rows it began with"
     if changes:
         listed = "".join(f"\n    {change}" for change in changes)
         raise StudyConflictError(
-            f"{study.title} exists and was started differently:{listed}",
-            hint="give the study another name, or start a new generation of it with --new",
+            f"{study.title} exists and was started differently:{listed}", hint=hint
         )
+
+
+def _rows(prepared: PreparedData) -> str:
+    return f"{prepared.n_train + prepared.n_validation + prepared.n_test:,} ({prepared.digest[:8]})"

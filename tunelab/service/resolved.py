@@ -66,7 +66,11 @@ class Resolved:
 
 def resolved_study(database: Database, study: StudyRow) -> Resolved:
     """The resolved study file of a study that exists, and the sources of its values."""
-    return Resolved(effective_spec(study).to_mapping(), _recorded(database, study))
+    mapping, sources = effective_spec(study).to_mapping(), _recorded(database, study)
+    n_workers = (_record(database, study) or {}).get("workers")
+    if n_workers is not None:
+        mapping["search"]["workers"] = n_workers
+    return Resolved(mapping, sources)
 
 
 def record_sources(database: Database, study: StudyRow, document: StudyDocument) -> None:
@@ -88,7 +92,11 @@ def record_sources(database: Database, study: StudyRow, document: StudyDocument)
         # A budget that an option set stays until an option or a changed file sets another.
         if key not in document.origins and in_force != in_file:
             sources[key] = before.get(key, EARLIER)
-    record = {"study": _identity(study), "sources": sources}
+    # How many workers are at work is no part of what the study is, so its row does not say it.
+    n_workers = document.spec.search.workers
+    if n_workers is not None:
+        sources["search.workers"] = document.source(("search", "workers")) or DEFAULT
+    record = {"study": _identity(study), "workers": n_workers, "sources": sources}
     # A record that cannot be written is missed by nobody but `show --resolved`.
     with contextlib.suppress(OSError):
         _write(_file(database, study), json.dumps(record, indent=1))
@@ -113,11 +121,21 @@ def _file(database: Database, study: StudyRow) -> Path:
 
 
 def _recorded(database: Database, study: StudyRow) -> dict[str, str] | None:
+    record = _record(database, study)
+    return None if record is None else record["sources"]
+
+
+def _record(database: Database, study: StudyRow) -> dict[str, Any] | None:
+    """What was recorded of the study; None if it cannot be read or is another's."""
     try:
         record = json.loads(_file(database, study).read_text(encoding="utf-8"))
         if record["study"] != _identity(study):
             return None  # of a database that stood here before
-        return {str(key): str(source) for key, source in record["sources"].items()}
+        n_workers = record["workers"]
+        return {
+            "sources": {str(key): str(source) for key, source in record["sources"].items()},
+            "workers": None if n_workers is None else int(n_workers),
+        }
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 

@@ -15,6 +15,7 @@ from tunelab.errors import (
     StudyConflictError,
     StudyFileError,
     TunelabError,
+    UsageError,
 )
 from tunelab.service.launch import launch
 from tunelab.service.resolved import record_sources
@@ -23,7 +24,7 @@ from tunelab.spec.study_file import StudyDocument, read_study_file
 from tunelab.storage.engine import Database
 from tunelab.storage.studies import StudyRow
 
-_DATA_KEY = re.compile(r"data(\.[a-z_]+)*")
+_KEY = re.compile(r"(data|search)(\.[a-z_]+)*")
 _BUDGET = (("search", "trials"), ("search", "timeout"), ("search", "workers"))
 
 
@@ -75,9 +76,9 @@ def launch_with(
             new=new,
         )
     except StudyConflictError as error:
-        error.hint = _with_settings(error.hint, lasting)
+        error.hint = _with_settings(error, lasting)
         raise
-    except (DataError, NotFoundError) as error:
+    except (DataError, NotFoundError, UsageError) as error:
         raise _in_file(error, document) from error
     record_sources(database, study, document)
     n_workers = given.workers if "search.workers" in set_otherwise else None
@@ -89,21 +90,26 @@ def _in_file(error: TunelabError, document: StudyDocument) -> TunelabError:
     if isinstance(error, DataFileError):
         return DataFileError([_located(problem, document) for problem in error.problems])
     key, _, message = error.message.partition(": ")
-    if not _DATA_KEY.fullmatch(key):
+    if not _KEY.fullmatch(key):
         return error
     problem = _located(Problem(str(document.path), None, None, key, message, error.hint), document)
-    if isinstance(error, DataError):
+    if isinstance(error, DataError | UsageError):
         return StudyFileError([problem])
     return type(error)(str(problem), hint=error.hint)
 
 
 def _located(problem: Problem, document: StudyDocument) -> Problem:
-    return document.located(problem) if _DATA_KEY.fullmatch(problem.key) else problem
+    return document.located(problem) if _KEY.fullmatch(problem.key) else problem
 
 
-def _with_settings(hint: str | None, lasting: Sequence[Override]) -> str | None:
-    """The hint, with the settings that may be the cause: a variable is easily forgotten."""
-    if not lasting:
-        return hint
-    names = ", ".join(dict.fromkeys(setting.origin for setting in lasting))
-    return f"{hint}; {names} went before the study file"
+def _with_settings(error: StudyConflictError, lasting: Sequence[Override]) -> str | None:
+    """The hint, with the settings that are among the causes: a variable is easily forgotten."""
+    changes = [line.strip() for line in error.message.splitlines()]
+    causes = [
+        setting.origin
+        for setting in lasting
+        if any(change.startswith((f"{setting.key}:", f"{setting.key}.")) for change in changes)
+    ]
+    if not causes:
+        return error.hint
+    return f"{error.hint}; {', '.join(dict.fromkeys(causes))} went before the study file"

@@ -129,7 +129,7 @@ def some_column_names(given: object) -> tuple[str, ...] | None:
         return None
     names = column_names(given)
     if not names:
-        raise RefusedError("must name at least one column, got an empty list", "remove the key")
+        raise RefusedError("must name at least one column, got an empty list", "name one")
     return names
 
 

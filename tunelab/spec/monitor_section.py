@@ -81,7 +81,11 @@ def _criterion(name: str, value: object) -> bool | int | float:
         if isinstance(value, bool):
             return value
         raise RefusedError(f"must be true or false, got {shown(value)}")
-    number = _FINITE["int" if "int" in kinds[name] else "float"].check(value)
+    kind = "int" if "int" in kinds[name] else "float"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        what = "a whole number" if kind == "int" else "a number"
+        raise RefusedError(f"must be {what}, got {shown(value)}")
+    number = _FINITE[kind].check(value)
     try:
         Criteria(**{name: number})  # type: ignore[arg-type]
     except ValueError as error:

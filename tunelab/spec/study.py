@@ -181,11 +181,12 @@ class StudySpec(Part):
             raise ValueError("the number of trials is not settled; call resolve(n_train) first")
         return self.search.n_trials
 
-    def resolve(self, n_train: int) -> StudySpec:
+    def resolve(self, n_train: int, *, n_trials: int | None = None) -> StudySpec:
         """The study with its space completed from the default space, and its trials counted.
 
         Args:
             n_train: Rows of the training split.
+            n_trials: What stands in the place of a grid's own number of trials, if anything does.
 
         Raises:
             StudyFileError: If the study asks for more than the data, or the grid, have.
@@ -197,21 +198,23 @@ class StudySpec(Part):
             raise self._refusal("space.batch_size", message, f"use at most {n_train}")
         grid = self.search.sampler == GRID
         space = complete_space(self.space, self.search.max_epochs, n_train, fixed=grid)
-        n_trials = self._grid_trials(space) if grid else self.n_trials
-        search = self.search.model_copy(update={"trials": n_trials})
+        trials = self._grid_trials(space, n_trials) if grid else self.n_trials
+        search = self.search.model_copy(update={"trials": trials})
         resolved = self.model_copy(update={"space": space, "search": search})
         # What is written to the database must read back: defaults and rows may not suit each other.
         return type(self).from_mapping(resolved.to_mapping())
 
-    def _grid_trials(self, space: Space) -> int:
+    def _grid_trials(self, space: Space, instead: int | None) -> int:
         """As many as were asked for, or as there are cells."""
         n_cells = self._n_cells(space)
         n_trials = self.search.trials or n_cells
-        if n_trials > n_cells:
+        if n_trials > n_cells and instead is None:
             message = f"must be at most {n_cells}, the cells of the grid, got {n_trials}"
             hint = "leave the key out: a grid counts its cells"
+            if n_cells == 1:
+                hint = "a grid tries what the file lists: give space a list, as units: [16, 64]"
             raise self._refusal("search.trials", message, hint)
-        return n_trials
+        return min(n_trials, n_cells)
 
     def _n_cells(self, space: Space) -> int:
         number = count_cells(space)

@@ -50,14 +50,14 @@ class StudyDocument:
     tree: Node
     origins: Mapping[str, Override] = field(default_factory=dict)
 
-    def resolve(self, n_train: int) -> StudySpec:
+    def resolve(self, n_train: int, *, n_trials: int | None = None) -> StudySpec:
         """`StudySpec.resolve`, whose problems get this file's lines.
 
         Raises:
             StudyFileError: If the space asks for more than the data have.
         """
         try:
-            return self.spec.resolve(n_train)
+            return self.spec.resolve(n_train, n_trials=n_trials)
         except StudyFileError as error:
             raise StudyFileError([self.located(item) for item in error.problems]) from None
 

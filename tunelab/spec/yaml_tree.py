@@ -28,6 +28,7 @@ from tunelab.spec.scalars import Scalar, plain_scalar
 from tunelab.spec.yaml_errors import Flaw, Mark, syntax_flaw
 
 MAX_DEPTH = 40
+_ALWAYS_NEEDED = (("name",), ("task",), ("data",), ("data", "source"), ("data", "path"))
 MAX_NODES = 5_000
 
 _START = Mark(1, 1)
@@ -240,8 +241,13 @@ class _Builder:
 
     def _refuse_nothing(self, node: Node) -> None:
         if node.value is None:
+            place = self._place()
             hint = "give one, or remove the key"
-            self.flaws.append(Flaw(node.mark, self._place(), "has no value", hint, covers=True))
+            if place and ":" in str(place[-1]):
+                hint = "put a space behind the colon"
+            elif place in _ALWAYS_NEEDED:
+                hint = "give one"
+            self.flaws.append(Flaw(node.mark, place, "has no value", hint, covers=True))
 
     def _count(self, nodes: int, mark: Mark) -> None:
         self._nodes += nodes

@@ -45,7 +45,7 @@ class Reasons:
         epoch, baseline = curves.epoch, curves.baseline_loss
         if signal is Signal.LEARNING:
             return (
-                f"{self.name} last improved at epoch {epoch - curves.wait}, "
+                f"{self._averaged} last improved at epoch {epoch - curves.wait}, "
                 f"{curves.wait} of {self.plan.patience[epoch - 1]} epochs of patience used; "
                 f"{self._best(curves, best_value)}"
             )
@@ -59,7 +59,7 @@ class Reasons:
         if signal is Signal.PLATEAU:
             scale = baseline if self.score_scale is None else self.score_scale
             return (
-                f"{self.name} has not improved by more than "
+                f"{self._averaged} has not improved by more than "
                 f"{number(self.criteria.min_delta * scale)} for {epochs(curves.wait)}; "
                 f"{self._best(curves, best_value)}"
             )
@@ -87,7 +87,7 @@ class Reasons:
             e, m = number(curves.validation.value), number(curves.lowest)
             return (
                 f"validation_loss, smoothed, is {e}, above its lowest {m}, and "
-                f"{self.name} has not improved for {epochs(curves.wait)}"
+                f"{self._averaged} has not improved for {epochs(curves.wait)}"
             )
         way = "fell" if train < curves.best_train else "went"
         return (
@@ -95,6 +95,11 @@ class Reasons:
             f"for {epochs(age)} while train_loss {way} {number(curves.best_train)} "
             f"-> {number(train)}"
         )
+
+    @property
+    def _averaged(self) -> str:
+        """What patience watches: the best epoch is that of the values themselves."""
+        return f"{self.name}, smoothed," if self.criteria.smoothing > 0 else self.name
 
     def _best(self, curves: Curves, best_value: float | None) -> str:
         if best_value is None:
