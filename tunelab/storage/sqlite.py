@@ -75,7 +75,7 @@ def explain(text: str, path: Path, free_bytes: int) -> DatabaseError:
         )
     if "readonly" in text or "read-only" in text:
         return DatabaseError(
-            f"cannot write {path}: it is read-only",
+            f"cannot write {_unwritable(path)}: it is read-only",
             hint="allow writing to it, or set TUNELAB_DATABASE_URL",
         )
     if "locked" in text:
@@ -99,6 +99,15 @@ def explain(text: str, path: Path, free_bytes: int) -> DatabaseError:
             hint="TUNELAB_DATABASE_URL names another",
         )
     return DatabaseError(f"{path}: {text}")
+
+
+def _unwritable(path: Path) -> Path:
+    """The file that may not be written: the database, or one of the two that SQLite puts beside it.
+
+    Those keep the mode that the database had when they were made.
+    """
+    beside = [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm")]
+    return next((file for file in beside if file.exists() and not os.access(file, os.W_OK)), path)
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
