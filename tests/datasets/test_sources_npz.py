@@ -278,6 +278,10 @@ LIES = {
         member("(12, 3)", X.tobytes()),
         "array x declares 288 bytes, but the archive holds 576",
     ),
+    "names for columns of no rows": (
+        member("(0, 1000000000000)", b""),
+        "array x must have at most 20,000 columns, declares 1,000,000,000,000",
+    ),
     "a gigabyte": (
         member("(1048576, 128)", bytes(1000)),
         (
@@ -317,6 +321,14 @@ def test_an_archive_that_lies_is_refused_before_it_is_unpacked(tmp_path, monkeyp
     content, message = LIES[case]
     path = archive(tmp_path / "data.npz", x=content, y=GOOD)
     assert said(path) == [f"data.npz: {message}"]
+
+
+def test_texts_that_are_no_characters_are_damage(tmp_path):
+    texts = member("(24,)", b"\xff\xff\xff\x7f" * 24, "'<U1'")
+    path = archive(tmp_path / "data.npz", x=member("(24, 3)", X.tobytes()), y=texts)
+    (message,) = said(path)
+    assert message.startswith("data.npz: ")
+    assert "damaged" in message
 
 
 def test_a_bomb_is_not_unpacked(tmp_path, monkeypatch):

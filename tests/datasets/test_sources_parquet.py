@@ -214,6 +214,16 @@ def test_what_is_declared_is_checked_before_it_is_read(tmp_path, save, monkeypat
     assert problem.message.startswith("must have at most 100 bytes unpacked, declares ")
 
 
+def test_a_text_that_stands_for_many_rows_is_not_unpacked(tmp_path, monkeypatch):
+    """4 MB of text in a file of some kilobytes."""
+    table = pa.table({"x": ["x" * 100_000] * 40, "z": range(40), "label": ["a", "b"] * 20})
+    pq.write_table(table, tmp_path / "table.parquet", compression="zstd")
+    monkeypatch.setattr(parquet, "MAX_BYTES", 3_000_000)
+    assert told(tmp_path / "table.parquet") == [
+        "table.parquet: must have at most 3,000,000 bytes of text unpacked, has 4,000,040"
+    ]
+
+
 def test_no_rows_are_too_few(tmp_path):
     path = tmp_path / "people.parquet"
     pq.write_table(

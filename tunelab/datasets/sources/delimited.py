@@ -14,7 +14,13 @@ from typing import IO, TYPE_CHECKING, Any
 from tunelab.datasets.sources.assembly import Table, assemble
 from tunelab.datasets.sources.base import RawData
 from tunelab.datasets.sources.cells import Texts, is_number
-from tunelab.datasets.sources.files import MAX_VALUES, opened, refuse, shown_path
+from tunelab.datasets.sources.files import (
+    MAX_COLUMNS,
+    MAX_VALUES,
+    opened,
+    refuse,
+    shown_path,
+)
 from tunelab.datasets.sources.flaws import (
     MAX_SHOWN,
     Cell,
@@ -38,7 +44,6 @@ from tunelab.datasets.sources.roles import assign
 if TYPE_CHECKING:  # a worker imports this package and needs no study file
     from tunelab.spec.study import DataSpec
 
-MAX_COLUMNS = 20_000
 
 _BATCH_FIELDS = 20_000
 """Fields that are Python's strings at a time; with so few they stay in the processor's cache."""

@@ -20,6 +20,8 @@ MAX_BYTES = 2 << 30
 MAX_VALUES = 100_000_000
 """Rows times columns: 800 MB of numbers."""
 
+MAX_COLUMNS = 20_000
+
 _HEAD_BYTES = 4096
 
 

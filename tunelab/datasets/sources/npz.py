@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 import zipfile
 from collections import Counter
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from tunelab.datasets.sources.assembly import Table, assemble
 from tunelab.datasets.sources.base import RawData
 from tunelab.datasets.sources.files import (
     MAX_BYTES,
+    MAX_COLUMNS,
     MAX_VALUES,
     DamagedError,
     damage,
@@ -183,7 +185,7 @@ class _Archive:
                 raise _RefusedError(Flaw(message))
             if task == "classification" and len(array.shape) == 2 and array.shape[1] > 1:
                 message = f"array {short(name)} must have the shape (rows,), got {array.shape}"
-                hint = f"{name}.argmax(axis=1) gives the classes of one-hot rows"
+                hint = f"{short(name)}.argmax(axis=1) gives the classes of one-hot rows"
                 raise _RefusedError(Flaw(message, hint))
         return arrays
 
@@ -204,7 +206,10 @@ class _Archive:
             message = f"array {_NAMES} must have the shape ({n_features},), got {array.shape}"
             raise _RefusedError(Flaw(message))
         names = [str(name) for name in _texts(self._load(array))]
-        twice = [name for name, times in Counter(names).items() if times > 1 or not name]
+        if "" in names:
+            message = f"array {_NAMES} must name each feature, got an empty name"
+            raise _RefusedError(Flaw(message))
+        twice = [name for name, times in Counter(names).items() if times > 1]
         if twice:
             message = f"array {_NAMES} must name each feature once, got {listed(twice)} again"
             raise _RefusedError(Flaw(message))
@@ -249,9 +254,17 @@ class _Archive:
             while block := stream.read(_BLOCK_BYTES):  # to the end, where the checksum is compared
                 room[filled : filled + len(block)] = np.frombuffer(block, dtype=np.uint8)
                 filled += len(block)
-        if filled < len(room):
+        if filled < len(room) or _holds_no_text(values):
             raise DamagedError
         return values.reshape(array.shape, order="F" if array.fortran else "C")
+
+
+def _holds_no_text(values: npt.NDArray[Any]) -> bool:
+    """Whether what is declared as text has characters that do not exist."""
+    if values.dtype.kind != "U":
+        return False
+    points = values.view(np.dtype("u4").newbyteorder(values.dtype.byteorder))
+    return bool((points > sys.maxunicode).any())
 
 
 def _header(stream: IO[bytes]) -> bytes:
@@ -277,6 +290,7 @@ def _flaw_of_type(array: _Array, kinds: str) -> Flaw | None:
     name, dtype = array.name, array.dtype
     if dtype.hasobject:
         message = f"array {short(name)} holds Python objects, which are never loaded"
+        name = short(name)
         return Flaw(message, f"save {name}.astype(float), or {name}.astype(str) for texts")
     if dtype.kind in kinds and dtype.itemsize > 0:
         return None
@@ -293,6 +307,14 @@ def _flaw_of_size(array: _Array) -> Flaw | None:
     """Whether an array is larger than it may be, or than what there is of it."""
     n_values = math.prod(array.shape)
     n_bytes = n_values * array.dtype.itemsize
+    # Columns have names, so many columns of no rows are not nothing.
+    n_columns = math.prod(array.shape[1:])
+    if n_columns > MAX_COLUMNS:
+        return Flaw(
+            f"array {short(array.name)} must have at most {MAX_COLUMNS:,} columns, "
+            f"declares {n_columns:,}",
+            "give fewer columns",
+        )
     if n_values > MAX_VALUES or n_bytes > MAX_BYTES:
         return Flaw(
             f"array {short(array.name)} declares {n_values:,} values in {n_bytes:,} bytes; "

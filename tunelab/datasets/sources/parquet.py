@@ -59,8 +59,16 @@ def _read(file: IO[bytes], path: str, data: DataSpec, task: str) -> RawData:
     if flaws:
         raise report(shown_path(path), flaws)
 
+    # A text that is written once may stand for millions of rows: it is unpacked when its length
+    # has been seen.
+    texts = [name for name in roles.used if _is_text(_value_type(schema.field(name).type))]
     with damage():
+        parquet = pq.ParquetFile(file, read_dictionary=texts)
         columns = _columns(parquet, roles.used)
+    n_bytes = sum(_unpacked_bytes(columns[name]) for name in texts)
+    if n_bytes > MAX_BYTES:
+        message = f"must have at most {MAX_BYTES:,} bytes of text unpacked, has {n_bytes:,}"
+        refuse(path, message, "give fewer rows or columns")
     n_rows = len(columns[roles.used[0]])
     table = Table(shown_path(path), n_rows, lambda name: _values(columns.pop(name)))
     return assemble(table, roles, data, task)
@@ -110,6 +118,20 @@ def _columns(parquet: Any, names: Sequence[str]) -> dict[str, Any]:
     return columns
 
 
+def _unpacked_bytes(column: Any) -> int:
+    """Bytes of a column's texts when each row has its own."""
+    import pyarrow.compute as pc
+    import pyarrow.types as types
+
+    if not types.is_dictionary(column.type):
+        return int(column.nbytes)
+    lengths = (
+        pc.binary_length(chunk.dictionary).cast("int64").take(chunk.indices)
+        for chunk in column.chunks
+    )
+    return sum(pc.sum(each).as_py() or 0 for each in lengths)
+
+
 def _values(column: Any) -> Any:
     """A column as texts, or as float64 with NaN where the value is missing."""
     import pyarrow as pa
@@ -117,7 +139,9 @@ def _values(column: Any) -> Any:
     import pyarrow.types as types
 
     kind = _value_type(column.type)
-    if kind != column.type:
+    if _is_text(kind) and kind != column.type:
+        column = column.cast(pa.large_string())  # more than 2 GB would overflow a string
+    elif kind != column.type:
         column = column.cast(kind)
     if types.is_null(kind):
         return np.full(len(column), np.nan)
