@@ -9,14 +9,19 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from tunelab.cli import encoding
 from tunelab.cli.errors import Report, report_of, show
 
 
-def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run ``tunelab`` with these arguments (those of the process) and exit."""
+def main(tree: Any, arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit.
+
+    Args:
+        tree: The commands.
+        arguments: What follows ``tunelab``; None for those of the process.
+    """
     given = list(sys.argv[1:] if arguments is None else arguments)
     # A stream that was closed before the start is None: then nobody reads what goes there.
     for name in ("stdout", "stderr"):
@@ -27,21 +32,19 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=encoding.ERRORS)
     try:
-        code = _run(given)
+        code = _run(tree, given)
     except BrokenPipeError:
         _leave_broken_pipe()
     sys.exit(code)
 
 
-def _run(arguments: list[str]) -> int:
-    from tunelab.cli.app import command
-
+def _run(tree: Any, arguments: list[str]) -> int:
     # --debug counts wherever it stands: people add it to the end of the line that failed.
     debug = "--debug" in arguments
     arguments = [word for word in arguments if word != "--debug"]
     try:
         # Not standalone: exceptions come here instead of being printed by typer.
-        code = command().main(arguments, prog_name="tunelab", standalone_mode=False)
+        code = tree.main(arguments, prog_name="tunelab", standalone_mode=False)
         sys.stdout.flush()
     except SystemExit as left:
         if isinstance(left.__context__, BrokenPipeError):  # which typer turns into exit code 1
