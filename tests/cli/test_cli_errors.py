@@ -177,8 +177,7 @@ def test_what_the_system_refuses_comes_with_what_to_do(error, says, code):
     assert "[Errno" not in trouble.message
 
 
-def test_an_option_without_its_value_names_the_command(call, home, monkeypatch):
-    monkeypatch.setattr("sys.argv", ["tunelab", "study", "start", "a.yaml", "--trials"])
+def test_an_option_without_its_value_names_the_command(call, home):
     ended = call("study", "start", "a.yaml", "--trials")
     assert ended.code == 2
     assert "hint: `tunelab study start --help` shows what it takes" in ended.err

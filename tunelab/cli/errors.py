@@ -73,8 +73,13 @@ def _expected(error: TunelabError) -> Report:
     return Report(error.exit_code, (Trouble(error.message, hint=error.hint),))
 
 
-def _usage(error: Any) -> Report:
-    """A wrong command line: an unknown command or option, a missing argument, a bad value."""
+def _usage(error: Any, typed: str) -> Report:
+    """A wrong command line: an unknown command or option, a missing argument, a bad value.
+
+    Args:
+        error: What the parser says.
+        typed: The command as far as it was typed right, for where the parser does not say.
+    """
     message = str(error.format_message()).rstrip(".")
     bad_value = _BAD_VALUE.match(message)
     if bad_value:
@@ -84,7 +89,7 @@ def _usage(error: Any) -> Report:
     else:
         message = message[:1].lower() + message[1:]
     context = getattr(error, "ctx", None)
-    command = context.command_path if context is not None else _typed_command()
+    command = context.command_path if context is not None else typed
     hint = f"`{command} --help` shows what it takes"
     option = getattr(error, "option_name", None)
     if hasattr(error, "possibilities"):
@@ -97,19 +102,6 @@ def _usage(error: Any) -> Report:
         match = nearest(name, list(context.command.commands))
         hint = f"did you mean {match!r}? {hint}" if match else hint
     return Report(2, (Trouble(message, hint=hint),))
-
-
-def _typed_command() -> str:
-    """The command as far as it was typed right, where the parser gave up before it knew it."""
-    from tunelab.cli.app import command
-
-    node, path = command(), ["tunelab"]
-    for word in sys.argv[1:]:
-        node = getattr(node, "commands", {}).get(word)
-        if node is None:
-            break
-        path.append(word)
-    return " ".join(path)
 
 
 def _from_environment(error: Any) -> bool:
@@ -143,7 +135,6 @@ TABLE: tuple[tuple[type[BaseException], Callable[[Any], Report]], ...] = (
     (StudyFileError, _file),
     (DataFileError, _file),
     (TunelabError, _expected),
-    (UsageMistake, _usage),
     (KeyboardInterrupt, _interrupted),
     (typer.Abort, _interrupted),  # Ctrl-C or Ctrl-D at a question
     (OSError, _system),
@@ -151,8 +142,10 @@ TABLE: tuple[tuple[type[BaseException], Callable[[Any], Report]], ...] = (
 )
 
 
-def report_of(error: BaseException) -> Report:
-    """What to tell about an exception."""
+def report_of(error: BaseException, typed: str = "tunelab") -> Report:
+    """What to tell about an exception of the command ``typed``."""
+    if isinstance(error, UsageMistake):
+        return _usage(error, typed)
     return next(describe(error) for kind, describe in TABLE if isinstance(error, kind))
 
 

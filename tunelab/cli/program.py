@@ -53,10 +53,21 @@ def _run(tree: Any, arguments: list[str]) -> int:
     except BrokenPipeError:
         raise
     except (Exception, KeyboardInterrupt) as error:
-        report = report_of(error)
+        report = report_of(error, _typed(tree, arguments))
         _tell(report, error if debug else None, as_json="--json" in arguments)
         return report.exit_code
     return code if isinstance(code, int) else 0
+
+
+def _typed(tree: Any, arguments: Sequence[str]) -> str:
+    """The command as far as it was typed right: ``tunelab study start``."""
+    path = ["tunelab"]
+    for word in arguments:
+        tree = getattr(tree, "commands", {}).get(word)
+        if tree is None:
+            break
+        path.append(word)
+    return " ".join(path)
 
 
 def _tell(report: Report, traced: BaseException | None, *, as_json: bool) -> None:
