@@ -76,6 +76,38 @@ def test_a_missing_file_is_not_found(call, home):
     }
 
 
+DATA_STUDY = """\
+name: people
+task: classification
+data: {source: csv, path: d/people.csv, target: label}
+"""
+
+
+def test_a_missing_file_of_data_ends_as_every_problem_of_a_study_does(call, home):
+    (home / "people.yaml").write_text(DATA_STUDY)
+    (home / "d").mkdir()
+    (home / "d" / "peopel.csv").write_text("x,label\n")
+    ended = call("study", "validate", "people.yaml")
+    assert (ended.code, ended.out) == (3, "")
+    assert ended.err == (
+        "error: people.yaml:3:27: data.path: there is no file 'd/people.csv'\n"
+        "  hint: did you mean 'd/peopel.csv'?\n"
+        "1 error, nothing started\n"
+    )
+
+
+def test_errors_that_are_not_shown_are_counted(call, home):
+    (home / "people.yaml").write_text(DATA_STUDY)
+    (home / "d").mkdir()
+    (home / "d" / "people.csv").write_text("x,label\n" + "1\n" * 600)
+    ended = call("study", "start", "people.yaml", "--json")
+    assert ended.code == 2
+    assert ended.err.count("error: ") == 10
+    assert ended.err.endswith("600 errors, nothing started; 590 are not shown\n")
+    document = json.loads(ended.out)
+    assert (len(document["errors"]), document["n_errors"]) == (10, 600)
+
+
 @pytest.mark.parametrize(
     ("words", "message", "hint"),
     [

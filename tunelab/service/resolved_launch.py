@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tunelab.errors import (
     DataError,
     DataFileError,
-    NotFoundError,
+    MissingDataFileError,
     Problem,
     StudyConflictError,
     StudyFileError,
@@ -77,7 +77,7 @@ def launch_with(
     except StudyConflictError as error:
         error.hint = _with_settings(error.hint, lasting)
         raise
-    except (DataError, NotFoundError) as error:
+    except (DataError, MissingDataFileError) as error:
         raise _in_file(error, document) from error
     record_sources(database, study, document)
     n_workers = given.workers if "search.workers" in set_otherwise else None
@@ -87,14 +87,20 @@ def launch_with(
 def _in_file(error: TunelabError, document: StudyDocument) -> TunelabError:
     """The error with line and column, where it is about a key of the study file."""
     if isinstance(error, DataFileError):
-        return DataFileError([_located(problem, document) for problem in error.problems])
+        located = [_located(problem, document) for problem in error.problems]
+        return DataFileError(located, error.n_more)
+    if isinstance(error, MissingDataFileError):
+        (problem,) = error.problems
+        if error.neighbour is not None:
+            written = Path(document.tree.plain()["data"]["path"])
+            meant = str(written.with_name(error.neighbour))
+            problem = replace(problem, hint=f"did you mean {meant!r}?")
+        return MissingDataFileError(_located(problem, document), error.neighbour)
     key, _, message = error.message.partition(": ")
     if not _DATA_KEY.fullmatch(key):
         return error
     problem = _located(Problem(str(document.path), None, None, key, message, error.hint), document)
-    if isinstance(error, DataError):
-        return StudyFileError([problem])
-    return type(error)(str(problem), hint=error.hint)
+    return StudyFileError([problem])
 
 
 def _located(problem: Problem, document: StudyDocument) -> Problem:

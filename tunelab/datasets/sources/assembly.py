@@ -74,7 +74,7 @@ class Table:
         if cells.note is not None:
             self.notes.append(cells.note)
         self.flaws += cells.flaws
-        self.n_more += cells.n_wrong - len(cells.flaws)
+        self.n_more += cells.n_more
         return cells.values
 
 
