@@ -433,6 +433,68 @@ def test_what_may_be_meant_is_a_note(tmp_path):
     assert read(file, keep="x").notes == ()
 
 
+def test_spellings_that_differ_in_case_or_blanks_are_noted(tmp_path):
+    file = table(
+        tmp_path,
+        town=lambda k: ["New York", "new  york", "Ulm", "Bonn"][k % 4],
+        kind=lambda k: [" a", "b ", "c"][k % 3],  # blanks around a cell do not count
+        x=lambda k: k * k,
+        label=lambda k: ["yes", "Yes", "YES", "no", "No", "other"][k % 6],
+    )
+    remedy = "correct them if they mean the same"
+    assert read(file).notes == (
+        f"column town: 'New York', 'new  york' differ only in case or blanks; {remedy}",
+        "column label: 'No', 'no' and 'YES', 'Yes', 'yes' differ only in case; " + remedy,
+    )
+
+
+def test_the_only_row_of_a_class_may_be_another_spelling(tmp_path):
+    file = table(tmp_path, x=lambda k: k * k, label=lambda k: "A" if k == 4 else label(k))
+    (problem,) = refused(file)
+    assert problem.hint.startswith("did you mean 'a'? correct the class if it is misspelled, ")
+
+
+def test_a_column_that_becomes_very_many_inputs_is_noted(tmp_path, monkeypatch):
+    monkeypatch.setattr(oddities, "_MANY_INPUTS", 5)
+    file = table(
+        tmp_path, x=lambda k: 100 + k % 6, y=lambda k: k % 5, z=lambda k: k * k, label=label
+    )
+    assert read(file, categorical=["x", "y"]).notes == (
+        "column x has 6 different texts in 24 rows, and each becomes an input",
+    )
+
+
+def test_what_is_wrong_with_columns_is_told_in_one_round(tmp_path):
+    """A column with flaws of its own is not judged further: nobody knows what it will be."""
+    file = table(
+        tmp_path,
+        price=lambda k: '"1,5"',
+        who=lambda k: f"person {k:02}",
+        day=lambda k: f"2024-01-{k + 1:02}",
+        broken=lambda k: "" if k == 3 else f"id {k}",
+        gaps=lambda k: "" if k == 5 else k * k,
+        label=lambda k: "seto5a" if k == 4 else label(k),
+    )
+    assert told(file) == [
+        "table.csv: column who has 24 different texts in 24 rows: 'person 00'",
+        "table.csv: column day has 24 different texts in 24 rows: '2024-01-01'",
+        (
+            "table.csv:2:1: line 2, column price: '1,5' is no number: it has a decimal comma, the "
+            "first of 24 such values"
+        ),
+        "table.csv:5:28: line 5, column broken: the only missing value",
+        "table.csv:6:36: line 6, column label: the only row of class seto5a",
+        "table.csv:7:33: line 7, column gaps: the only missing value",
+    ]
+
+
+def test_where_lines_are_no_rows_a_class_is_not_said_to_have_one(tmp_path):
+    text = HEADER + ROWS + "1,2,maybe\n1,2,maybe,3\n"
+    assert told(write(tmp_path / "table.csv", text)) == [
+        "table.csv:15: line 15 has 4 fields, expected 3"
+    ]
+
+
 def test_numbers_that_begin_with_a_zero_are_noted_unless_they_are_listed(tmp_path):
     file = table(
         tmp_path,

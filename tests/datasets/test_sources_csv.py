@@ -243,6 +243,18 @@ HEADERS = {
         "1: line 1 has 1 column with the delimiter ',': 'age|income|label'",
         'set data.delimiter: "|"',
     ),
+    '"age";"income";"label"': (
+        '1: line 1 has 1 column with the delimiter \',\': \'"age";"income";"label"\'',
+        'set data.delimiter: ";"',
+    ),
+    '"a|ge"\t"in, |come"\t"label"': (
+        '1: line 1 has 1 column with the delimiter \',\': \'"a|ge"\\t"in, |come"\\t"label"\'',
+        'set data.delimiter: "\\t"',
+    ),
+    '"age"x,"income",label': (
+        "1:1: line 1: a quote opens here and closes before 'x,"income'",
+        "write a quote inside a quoted field twice, and the delimiter after a closing one",
+    ),
     "age  income  label": (
         "1: line 1 has 1 column with the delimiter ',': 'age  income  label'",
         "put one delimiter between two fields",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,15 +55,20 @@ def _read(file: IO[bytes], path: str, data: DataSpec, task: str) -> RawData:
     if flaws:
         raise report(shown_path(path), flaws)
     roles, flaws = assign(names, data, task, data.target or ())
-    if not flaws:
-        flaws = [flaw for name in roles.used if (flaw := _unreadable(schema, name, roles))]
     if flaws:
         raise report(shown_path(path), flaws)
+    unreadable = {name: flaw for name in roles.used if (flaw := _unreadable(schema, name, roles))}
+    features = tuple(name for name in roles.features if name not in unreadable)
+    roles = replace(roles, features=features)
+    if unreadable.keys() & {*roles.used} or not features:
+        raise report(shown_path(path), [*unreadable.values()])
 
     with damage():
         columns = _columns(parquet, roles.used)
     n_rows = len(columns[roles.used[0]])
     table = Table(shown_path(path), n_rows, lambda name: _values(columns.pop(name)))
+    for name, flaw in unreadable.items():
+        table.refuse(name, flaw)
     return assemble(table, roles, data, task)
 
 
