@@ -252,7 +252,7 @@ HEADERS = {
         'set data.delimiter: "\\t"',
     ),
     '"age"x,"income",label': (
-        "1:1: line 1: a quote opens here and closes before 'x,"income'",
+        "1:1: line 1: a quote opens here and closes before 'x,\"income'",
         "write a quote inside a quoted field twice, and the delimiter after a closing one",
     ),
     "age  income  label": (

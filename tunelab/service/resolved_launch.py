@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tunelab.datasets import open_prepared
 from tunelab.errors import (
     DataError,
     DataFileError,
@@ -37,6 +38,7 @@ class Launched:
         has_more: Whether there is anything left to run.
         n_workers: Worker processes that a setting asks for; None: as the study file says.
         document: The study file with the settings.
+        notes: What is odd about its data and may be meant, a sentence each.
     """
 
     database: Database
@@ -44,6 +46,7 @@ class Launched:
     has_more: bool
     n_workers: int | None
     document: StudyDocument
+    notes: tuple[str, ...]
 
 
 def launch_with(
@@ -81,7 +84,8 @@ def launch_with(
         raise _in_file(error, document) from error
     record_sources(database, study, document)
     n_workers = given.workers if "search.workers" in set_otherwise else None
-    return Launched(database, study, has_more, n_workers, document)
+    notes = open_prepared(Path(study.data_path)).notes
+    return Launched(database, study, has_more, n_workers, document, notes)
 
 
 def _in_file(error: TunelabError, document: StudyDocument) -> TunelabError:
