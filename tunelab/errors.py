@@ -9,6 +9,7 @@
     │   └── DataFileError       2   a file of data with one or more problems
     ├── StudyConflictError      2   a study of that name exists and differs
     ├── NotFoundError           3   no such study, trial or file
+    │   └── MissingDataFileError 3  no such file of data
     ├── DatabaseError           4   the study database cannot be reached or written
     ├── TrackingError           4   MLflow cannot be reached or written
     ├── DiskError               4   a file beside them cannot be written
@@ -93,7 +94,7 @@ class Problem:
     """One thing that is wrong in a study file or a file of data.
 
     Attributes:
-        file: The file as the user named it.
+        file: The file as the user named it; empty where no file is to blame.
         line: Line of the place, from 1; None where the whole file is meant, or has no lines.
         column: Column of the place, from 1.
         key: Dotted path of the key, ``space.optimizer.adam``; empty for the whole file.
@@ -116,21 +117,42 @@ class Problem:
         'a.yaml:3:7: search.trials'
         """
         place = ":".join(str(part) for part in (self.file, self.line, self.column) if part)
-        return f"{place}: {self.key}" if self.key else place
+        return ": ".join(part for part in (place, self.key) if part)
 
     def __str__(self) -> str:
         return f"{self.where}: {self.message}"
 
 
 class DataFileError(DataError):
-    """A file of data cannot be used; ``problems`` lists what is wrong, in file order."""
+    """A file of data cannot be used.
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    Attributes:
+        problems: What is wrong, in file order.
+        n_more: Problems that were counted beside them.
+    """
+
+    def __init__(self, problems: Sequence[Problem], n_more: int = 0) -> None:
         hints = dict.fromkeys(problem.hint for problem in problems if problem.hint)
-        super().__init__(
-            "\n".join(str(problem) for problem in problems), hint="\n".join(hints) or None
-        )
+        lines = [str(problem) for problem in problems]
+        if n_more:
+            lines.append(f"{n_more:,} more {'is' if n_more == 1 else 'are'} not shown")
+        super().__init__("\n".join(lines), hint="\n".join(hints) or None)
         self.problems = tuple(problems)
+        self.n_more = n_more
+
+
+class MissingDataFileError(NotFoundError):
+    """There is no file of data where the study file says.
+
+    Attributes:
+        problems: That alone, with its place in the study file once that is known.
+        neighbour: The name of a file in the same folder that may have been meant, or None.
+    """
+
+    def __init__(self, problem: Problem, neighbour: str | None = None) -> None:
+        super().__init__(str(problem), hint=problem.hint)
+        self.problems = (problem,)
+        self.neighbour = neighbour
 
 
 class StudyFileError(TunelabError):

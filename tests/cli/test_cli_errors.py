@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tunelab.cli import study_read
+from tunelab.cli import running, study_read
 from tunelab.cli.errors import report_of
 from tunelab.errors import (
     DatabaseError,
@@ -74,6 +74,52 @@ def test_a_missing_file_is_not_found(call, home):
         "where": None,
         "hint": "did you mean 'digits.yaml'?",
     }
+
+
+DATA_STUDY = """\
+name: people
+task: classification
+data: {source: csv, path: d/people.csv, target: label}
+"""
+
+
+def test_a_missing_file_of_data_ends_as_every_problem_of_a_study_does(call, home):
+    (home / "people.yaml").write_text(DATA_STUDY)
+    (home / "d").mkdir()
+    (home / "d" / "peopel.csv").write_text("x,label\n")
+    ended = call("study", "validate", "people.yaml")
+    assert (ended.code, ended.out) == (3, "")
+    assert ended.err == (
+        "error: people.yaml:3:27: data.path: there is no file 'd/people.csv'\n"
+        "  hint: did you mean 'd/peopel.csv'?\n"
+        "1 error, nothing started\n"
+    )
+
+
+def test_what_is_odd_about_the_data_is_said_when_a_study_starts(call, home, monkeypatch):
+    monkeypatch.setattr(running, "run", lambda database, *_, **__: database.close() or 0)
+    rows = "".join(f"{k * k % 17},{['yes', 'Yes', 'no'][k % 3]}\n" for k in range(90))
+    (home / "d").mkdir()
+    (home / "d" / "people.csv").write_text("x,label\n" + rows)
+    (home / "people.yaml").write_text(DATA_STUDY)
+    ended = call("study", "start", "people.yaml", "--no-mirror")
+    assert (ended.code, ended.out) == (0, "")
+    assert ended.err == (
+        "warning: data: column label: 'Yes', 'yes' differ only in case; correct them if they mean "
+        "the same\n"
+    )
+
+
+def test_errors_that_are_not_shown_are_counted(call, home):
+    (home / "people.yaml").write_text(DATA_STUDY)
+    (home / "d").mkdir()
+    (home / "d" / "people.csv").write_text("x,label\n" + "1\n" * 600)
+    ended = call("study", "start", "people.yaml", "--json")
+    assert ended.code == 2
+    assert ended.err.count("error: ") == 10
+    assert ended.err.endswith("600 errors, nothing started; 590 are not shown\n")
+    document = json.loads(ended.out)
+    assert (len(document["errors"]), document["n_errors"]) == (10, 600)
 
 
 @pytest.mark.parametrize(

@@ -47,11 +47,12 @@ def test_it_shows_the_study_its_data_and_its_whole_space(call, study, home):
     ended = call("study", "validate", "flowers.yaml")
     assert (ended.code, ended.err) == (0, "")
     head, space = ended.out.split("\n\n")
+    classes = "setosa (30 training rows), versicolor (30), virginica (30)"
     assert head.splitlines() == [
         "flowers.yaml: valid",
         "flowers  maximise accuracy  tpe  100 trials of at most 9 epochs",
         "about   Three kinds of iris, in two lines.",
-        "data    90 training rows, 30 validation, 30 test  4 features  3 classes",
+        f"data    90 training rows, 30 validation, 30 test  4 features  3 classes: {classes}",
         # optimizer, one rate, schedule, batch_norm, units, dropout_rate, l2; two rates in all
         "space   7 hyperparameters at most in a trial, 8 in all",
     ]
@@ -73,6 +74,27 @@ def test_it_shows_the_study_its_data_and_its_whole_space(call, study, home):
         "batch_size": "8 8 line 19",
     }
     assert [item.name for item in home.iterdir()] == ["flowers.yaml"]
+
+
+def test_of_many_classes_the_first_are_named_and_spellings_are_warned_of(call, home):
+    names = [*"abcdefghi", "Yes", "yes", "z" * 50]
+    rows = "".join(f"{k * k % 17},{names[k % 12]}\n" for k in range(240))
+    (home / "answers.csv").write_text("x,answer\n" + rows)
+    (home / "answers.yaml").write_text(
+        "name: answers\ntask: classification\n"
+        "data: {source: csv, path: answers.csv, target: answer}\nsearch: {trials: 200}\n"
+        "space: {batch_size: 8}\n"
+    )
+    ended = call("study", "validate", "answers.yaml")
+    line = next(line for line in ended.out.splitlines() if line.startswith("data"))
+    assert "  12 classes: Yes (12 training rows), a (12), b (12), " in line
+    assert line.endswith(", i (12) and 2 more")
+    assert ended.err == (
+        "warning: answers.yaml:3:7: data: column answer: 'Yes', 'yes' differ only in case; correct "
+        "them if they mean the same\n"
+    )
+    document = json.loads(call("study", "validate", "answers.yaml", "--json").out)
+    assert document["data"]["classes"]["yes"] == 12
 
 
 def test_settings_and_variables_go_before_the_file_and_are_named(call, study, monkeypatch):

@@ -37,8 +37,15 @@ def refused(path: Path, task: str = "classification", **keys: Any) -> tuple[Prob
         read(path, task, **keys)
     problems: tuple[Problem, ...] = caught.value.problems
     assert {problem.file for problem in problems} == {str(path)}
-    assert str(caught.value) == "\n".join(str(problem) for problem in problems)
+    assert caught.value.n_more or str(caught.value) == "\n".join(map(str, problems))
     return problems
+
+
+def told_of_many(path: Path, task: str = "classification", **keys: Any) -> list[str]:
+    """The lines of what is said about a file with too many problems, without its folder."""
+    with pytest.raises(DataError) as caught:
+        read(path, task, **keys)
+    return str(caught.value).replace(f"{path.parent}/", "").splitlines()
 
 
 def told(path: Path, task: str = "classification", **keys: Any) -> list[str]:

@@ -239,7 +239,7 @@ def test_label_noise_needs_classes(describe, tmp_path):
 def test_meta_describes_the_data(describe, tmp_path):
     prepared = prepare(describe("iris", seed=3), "classification", tmp_path)
     written = meta(prepared)
-    assert written["format"] == 2
+    assert written["format"] == 3
     assert written["key"] == prepared.path.name
     assert written["rows"] == {"train": 90, "validation": 30, "test": 30, "dropped": 0}
     assert written["class_counts"]["validation"] == [10, 10, 10]

@@ -48,10 +48,9 @@ def test_a_column_is_numbers_if_every_value_is_one_and_text_otherwise(tmp_path):
 def test_more_than_half_numbers_make_the_others_mistakes(tmp_path):
     file = table(tmp_path, x=lambda k: "bad" if k in (3, 5) else k * k, label=label)
     assert told(file) == [
-        "table.csv:5:1: line 5, column x: 'bad' is no number",
-        "table.csv:7:1: line 7, column x: 'bad' is no number",
+        "table.csv:5:1: line 5, column x: 'bad' is no number, the first of 2 such values",
     ]
-    (first, _) = refused(file)
+    (first,) = refused(file)
     assert first.hint == "correct it, or list the column under data.categorical"
 
 
@@ -59,6 +58,43 @@ def test_categories_may_look_like_numbers_where_they_are_listed(tmp_path):
     file = table(tmp_path, code=lambda k: f"0{k % 3}", x=lambda k: k * k, label=label)
     assert columns_of(read(file))["code"][:3] == [0.0, 1.0, 2.0]
     assert columns_of(read(file, categorical="code"))["code"][:3] == ["00", "01", "02"]
+
+
+def test_each_reason_is_told_once_a_column_with_the_first_such_value(tmp_path):
+    texts = ['"1,5"', '"219.735,89"', "12 %", "$5", "3", "?"]
+    file = table(tmp_path, x=lambda k: texts[k % 6], y=lambda k: texts[k % 2], label=label)
+    comma = "'1,5' is no number: it has a decimal comma, the first of"
+    four = ", the first of 4 such values"
+    assert told(file) == [
+        f"table.csv:2:1: line 2, column x: {comma} 8 such values",
+        f"table.csv:2:7: line 2, column y: {comma} 24 such values",
+        f"table.csv:4:1: line 4, column x: '12 %' is no number: it has a percent sign{four}",
+        f"table.csv:5:1: line 5, column x: '$5' is no number: it has a currency{four}",
+        f"table.csv:7:1: line 7, column x: '?' is no number{four}",
+    ]
+    # What is almost a number is no category.
+    *almost, unknown = refused(file)
+    assert not any("categorical" in problem.hint for problem in almost)
+    assert unknown.hint == (
+        "leave the cell empty if the value is missing; NA, N/A, #N/A, NaN, null and None count as "
+        "missing too, or list the column under data.categorical"
+    )
+
+
+@pytest.mark.parametrize(
+    ("other", "what"),
+    [("1,2", "a decimal comma"), ("12", "commas"), ("1,000,000", "commas")],
+)
+def test_a_comma_is_what_the_other_values_say(tmp_path, other, what):
+    file = table(tmp_path, x=lambda k: f'"{other}"' if k % 2 else '"230,341"', label=label)
+    first = refused(file)[0].message
+    assert first.startswith(f"line 2, column x: '230,341' is no number: it has {what}, the first ")
+
+
+@pytest.mark.parametrize("text", ["<5", "0x1F", "1_2"])
+def test_what_may_be_a_name_after_all_can_be_listed(tmp_path, text):
+    file = table(tmp_path, x=lambda k: text, label=label)
+    assert refused(file)[0].hint.endswith(", or list the column under data.categorical")
 
 
 # Targets
@@ -153,6 +189,26 @@ def test_a_number_that_regression_cannot_predict_gets_its_place(tmp_path):
         "table.csv:7:4: line 7, column label: inf, the only infinite value",
         "table.csv:9:4: line 9, column label: the only missing value",
     ]
+
+
+@pytest.mark.parametrize(
+    ("cell", "what", "advice"),
+    [
+        ("219.735,89", "a decimal comma", "write 1234.5 for 1.234,5"),
+        ("1,5", "a decimal comma", "write 0.5 for 0,5"),
+        ("230,341", "commas", "write 1234567.8 for 1,234,567.8"),
+        ("12 %", "a percent sign", "write 12 for 12%"),
+        ("$5", "a currency", "write 5 for $5"),
+        ("1.234,50 €", "a currency", "write 5 for $5"),
+    ],
+)
+def test_a_target_of_numbers_in_a_foreign_form_is_explained(tmp_path, cell, what, advice):
+    file = table(tmp_path, x=lambda k: k * k, label=lambda k: f'"{cell}"')
+    (problem,) = refused(file, "regression")
+    assert problem.message == (
+        f"line 2, column label: {cell!r} is no number: it has {what}, the first of 24 such values"
+    )
+    assert problem.hint == advice
 
 
 @pytest.mark.parametrize(
@@ -375,6 +431,68 @@ def test_what_may_be_meant_is_a_note(tmp_path):
         "column again equals the target label; list it under data.drop",
     )
     assert read(file, keep="x").notes == ()
+
+
+def test_spellings_that_differ_in_case_or_blanks_are_noted(tmp_path):
+    file = table(
+        tmp_path,
+        town=lambda k: ["New York", "new  york", "Ulm", "Bonn"][k % 4],
+        kind=lambda k: [" a", "b ", "c"][k % 3],  # blanks around a cell do not count
+        x=lambda k: k * k,
+        label=lambda k: ["yes", "Yes", "YES", "no", "No", "other"][k % 6],
+    )
+    remedy = "correct them if they mean the same"
+    assert read(file).notes == (
+        f"column town: 'New York', 'new  york' differ only in case or blanks; {remedy}",
+        "column label: 'No', 'no' and 'YES', 'Yes', 'yes' differ only in case; " + remedy,
+    )
+
+
+def test_the_only_row_of_a_class_may_be_another_spelling(tmp_path):
+    file = table(tmp_path, x=lambda k: k * k, label=lambda k: "A" if k == 4 else label(k))
+    (problem,) = refused(file)
+    assert problem.hint.startswith("did you mean 'a'? correct the class if it is misspelled, ")
+
+
+def test_a_column_that_becomes_very_many_inputs_is_noted(tmp_path, monkeypatch):
+    monkeypatch.setattr(oddities, "_MANY_INPUTS", 5)
+    file = table(
+        tmp_path, x=lambda k: 100 + k % 6, y=lambda k: k % 5, z=lambda k: k * k, label=label
+    )
+    assert read(file, categorical=["x", "y"]).notes == (
+        "column x has 6 different texts in 24 rows, and each becomes an input",
+    )
+
+
+def test_what_is_wrong_with_columns_is_told_in_one_round(tmp_path):
+    """A column with flaws of its own is not judged further: nobody knows what it will be."""
+    file = table(
+        tmp_path,
+        price=lambda k: '"1,5"',
+        who=lambda k: f"person {k:02}",
+        day=lambda k: f"2024-01-{k + 1:02}",
+        broken=lambda k: "" if k == 3 else f"id {k}",
+        gaps=lambda k: "" if k == 5 else k * k,
+        label=lambda k: "seto5a" if k == 4 else label(k),
+    )
+    assert told(file) == [
+        "table.csv: column who has 24 different texts in 24 rows: 'person 00'",
+        "table.csv: column day has 24 different texts in 24 rows: '2024-01-01'",
+        (
+            "table.csv:2:1: line 2, column price: '1,5' is no number: it has a decimal comma, the "
+            "first of 24 such values"
+        ),
+        "table.csv:5:28: line 5, column broken: the only missing value",
+        "table.csv:6:36: line 6, column label: the only row of class seto5a",
+        "table.csv:7:33: line 7, column gaps: the only missing value",
+    ]
+
+
+def test_where_lines_are_no_rows_a_class_is_not_said_to_have_one(tmp_path):
+    text = HEADER + ROWS + "1,2,maybe\n1,2,maybe,3\n"
+    assert told(write(tmp_path / "table.csv", text)) == [
+        "table.csv:15: line 15 has 4 fields, expected 3"
+    ]
 
 
 def test_numbers_that_begin_with_a_zero_are_noted_unless_they_are_listed(tmp_path):

@@ -7,9 +7,19 @@ import codecs
 import numpy as np
 import pytest
 
-from tests.datasets.reading import HEADER, ROWS, columns_of, read, refused, told, write
+from tests.datasets.reading import (
+    HEADER,
+    ROWS,
+    columns_of,
+    read,
+    refused,
+    told,
+    told_of_many,
+    write,
+)
 from tunelab.datasets.sources import delimited, files, records
 from tunelab.datasets.sources.base import Column
+from tunelab.datasets.sources.cells import MISSING_WORDS
 
 TEXT = HEADER + ROWS
 
@@ -78,7 +88,7 @@ def test_numbers_may_be_written_in_many_ways(file, cell, value):
     assert raw.columns[0].values[-1] == value
 
 
-@pytest.mark.parametrize("word", ["", " ", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"])
+@pytest.mark.parametrize("word", [" ", *MISSING_WORDS])
 def test_words_for_missing_values(file, word):
     text = "x,colour,label\n" + "".join(f"{k % 5},{'rg'[k % 2]},{k % 2}\n" for k in range(12))
     raw = read(write(file, f"{text}{word},{word},1\n"), missing="impute")
@@ -189,23 +199,23 @@ def test_everything_that_is_wrong_is_told_in_the_order_of_the_lines(file, block_
 
 
 def test_of_very_many_problems_the_first_are_told_and_the_rest_counted(file, block_bytes):
-    lines = told(write(file, TEXT + "1,2\n" * 1000))
+    lines = told_of_many(write(file, TEXT + "1,2\n" * 1000))
     assert lines[:2] == [
         "people.csv:14: line 14 has 2 fields, expected 3",
         "people.csv:15: line 15 has 2 fields, expected 3",
     ]
     assert len(lines) == 11
-    assert lines[-1] == "people.csv: 990 more problems are not shown"
+    assert lines[-1] == "990 more are not shown"
 
 
-def test_of_one_column_three_cells_are_told(file):
-    text = TEXT + "".join(f"v{k},2,no\n" for k in range(8)) + "1,w,no\n"
-    assert told(write(file, text)) == [
+def test_of_one_column_three_texts_are_told(file):
+    text = TEXT + "".join(f"v{k},2,no\n" for k in range(8)) + "1,w,no\nv1,2,no\n"
+    assert told_of_many(write(file, text)) == [
         "people.csv:14:1: line 14, column age: 'v0' is no number",
-        "people.csv:15:1: line 15, column age: 'v1' is no number",
+        "people.csv:15:1: line 15, column age: 'v1' is no number, the first of 2 such values",
         "people.csv:16:1: line 16, column age: 'v2' is no number",
         "people.csv:22:3: line 22, column income: 'w' is no number",
-        "people.csv: 5 more problems are not shown",
+        "5 more are not shown",
     ]
 
 
@@ -213,9 +223,10 @@ def test_a_column_of_decimal_commas_is_numbers_written_wrong(file):
     text = TEXT.replace(",", ";").replace(".", ",")
     problems = refused(write(file, text), delimiter=";")
     assert problems[0].message == (
-        "line 2, column income: '0,5' is no number: it has a decimal comma"
+        "line 2, column income: '0,5' is no number: it has a decimal comma, the first of 12 "
+        "such values"
     )
-    assert problems[0].hint == "write 0.5 for 0,5, or list the column under data.categorical"
+    assert problems[0].hint == "write 0.5 for 0,5"
 
 
 # A whole header -> what is said, and the hint.
@@ -231,6 +242,18 @@ HEADERS = {
     "age|income|label": (
         "1: line 1 has 1 column with the delimiter ',': 'age|income|label'",
         'set data.delimiter: "|"',
+    ),
+    '"age";"income";"label"': (
+        '1: line 1 has 1 column with the delimiter \',\': \'"age";"income";"label"\'',
+        'set data.delimiter: ";"',
+    ),
+    '"a|ge"\t"in, |come"\t"label"': (
+        '1: line 1 has 1 column with the delimiter \',\': \'"a|ge"\\t"in, |come"\\t"label"\'',
+        'set data.delimiter: "\\t"',
+    ),
+    '"age"x,"income",label': (
+        "1:1: line 1: a quote opens here and closes before 'x,\"income'",
+        "write a quote inside a quoted field twice, and the delimiter after a closing one",
     ),
     "age  income  label": (
         "1: line 1 has 1 column with the delimiter ',': 'age  income  label'",

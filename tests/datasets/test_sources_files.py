@@ -135,10 +135,32 @@ def test_a_file_that_is_not_there_is_not_found_and_a_neighbour_named(tmp_path):
         with pytest.raises(NotFoundError) as caught:
             function(described(tmp_path / "poeple.csv"))
         assert caught.value.message == f"data.path: there is no file '{tmp_path}/poeple.csv'"
-        assert caught.value.hint == "did you mean 'people.csv'?"
+        assert caught.value.hint == f"did you mean '{tmp_path}/people.csv'?"
         with pytest.raises(NotFoundError) as caught:
             function(described(tmp_path / "nowhere" / "people.csv"))
         assert caught.value.hint == f"there is no folder '{tmp_path}/nowhere' either"
+
+
+@pytest.mark.parametrize(
+    ("missing", "present", "meant"),
+    [
+        ("Data.csv", ["data.csv"], "data.csv"),
+        ("data.csv", ["data.parquet", "data.yaml"], "data.parquet"),
+        ("data.npz", ["data.csv", "data.npz.bak", "date.npz"], "data.csv"),
+        ("people.csv", ["people.yaml"], None),
+        ("no.npz", ["obj.npz"], None),
+    ],
+)
+def test_only_a_file_of_data_with_almost_the_same_name_may_be_meant(
+    tmp_path, monkeypatch, missing, present, meant
+):
+    monkeypatch.chdir(tmp_path)
+    for name in present:
+        write(tmp_path / name, TEXT)
+    with pytest.raises(NotFoundError) as caught:
+        read(tmp_path / missing)
+    guess = "a path in a study file counts from the folder of that file"
+    assert caught.value.hint == (f"did you mean {meant!r}?" if meant else guess)
 
 
 def test_below_a_file_there_is_no_file(tmp_path):

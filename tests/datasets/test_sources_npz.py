@@ -238,6 +238,13 @@ def test_the_nearest_array_is_named(save):
     assert problem.hint == "did you mean 'labels'?"
 
 
+def test_the_targets_may_be_called_y_in_capitals_as_features_may(save):
+    assert read(save(X=X, Y=Y), target=None).target_names == ("Y",)
+    (problem,) = refused(save(x=X, Label=Y), target="label")
+    assert problem.hint == "did you mean 'Label'?"
+    assert read(save(x=X, Y=1 - Y, y=Y), target=None).target_names == ("y",)
+
+
 def test_one_class_array_for_classification(save):
     path = save(x=X, u=Y, v=Y)
     assert said(path, target=["u", "v"]) == [

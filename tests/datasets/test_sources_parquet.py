@@ -119,6 +119,23 @@ def test_a_text_among_numbers_gets_its_row(save):
     assert told(path) == ["people.parquet: row 6, column x: '?' is no number"]
 
 
+def test_columns_of_dates_and_wrong_texts_are_told_in_one_round(save):
+    path = save(
+        day=[dt.date(1970, 1, 1)] * N,
+        x=["1,5"] * N,
+        who=[f"person {k}" for k in range(N)],
+        fine=[k / 7 for k in range(N)],
+    )
+    assert told(path) == [
+        "people.parquet: column day must be numbers or text, got dates (date32[day])",
+        (
+            "people.parquet: row 1, column x: '1,5' is no number: it has a decimal comma, "
+            f"the first of {N} such values"
+        ),
+        f"people.parquet: column who has {N} different texts in {N} rows: 'person 0'",
+    ]
+
+
 DAYS = [dt.datetime(1970, 1, 1) + dt.timedelta(days=k) for k in range(N)]
 UNREADABLE = {
     "list": ([[1, 2]] * N, "nested values of type list<element: int64>"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -22,14 +23,14 @@ from tests.datasets.tables import (
     words,
 )
 from tunelab.datasets.digest import row_digests
-from tunelab.datasets.split import split_rows
+from tunelab.datasets.split import share_notes, split_rows
 from tunelab.errors import DataError
 
 TINTS = (None, "", "red", "Grün", "b\0lue")
 
 
 def spec(method="hash", *, validation=0.2, test=0.2, seed=0):
-    return SimpleNamespace(method=method, validation=validation, test=test, seed=seed)
+    return SimpleNamespace(method=method, validation=validation, test=test, seed=seed, group="who")
 
 
 def people(n_rows, seed, classes=("no", "yes"), n_groups=None):
@@ -148,9 +149,50 @@ def test_new_groups_move_no_old_group():
         assert set((was + 400).tolist()) == {row for row in is_now.tolist() if row >= 400}
 
 
+@pytest.mark.parametrize("n_groups", [1, 2])
+def test_fewer_groups_than_parts_are_refused_whatever_the_seed(n_groups):
+    raw = people(40, 2, n_groups=n_groups)
+    with pytest.raises(DataError) as caught:
+        split_rows(raw, row_digests(raw), spec("group"))
+    groups = "1 group" if n_groups == 1 else "2 groups"
+    assert caught.value.message == (
+        f"data.split.group: column who has {groups}, and three parts need at least 3"
+    )
+
+
+def test_a_part_that_is_far_from_its_share_is_noted():
+    """With the seed 0, u is below 0.2 for test and below 0.4 for validation."""
+
+    def part(group):
+        name = hashlib.sha256(group.encode()).digest()
+        u = int.from_bytes(hashlib.sha256(b"group 0 " + name).digest()[:8], "big") / 2**64
+        return "test" if u < 0.2 else "validation" if u < 0.4 else "train"
+
+    named = [f"store {number}" for number in range(100)]
+    by_part = {
+        name: [g for g in named if part(g) == name] for name in ("train", "validation", "test")
+    }
+    # 100 rows: 50 instead of 60 is within a quarter, 10 and 40 instead of 20 are not
+    sizes = {"train": 5, "validation": 1, "test": 4}
+    groups = [group for name, n in sizes.items() for group in by_part[name][:n] for _ in range(10)]
+    raw = replace(people(100, 5), groups=objects(groups))
+    given_spec = spec("group")
+    split = split_rows(raw, row_digests(raw), given_spec)
+    (note,) = share_notes(raw, split, given_spec)
+    assert note == (
+        "of the 100 rows validation has 10, asked for 20; test has 40, asked for 20: whole groups "
+        "go one way, and column who has 10 of them; another data.split.seed deals them anew"
+    )
+    enough = people(4000, 5)
+    even = split_rows(enough, row_digests(enough), spec())
+    assert share_notes(enough, even, spec()) == []
+
+
 @pytest.mark.parametrize("method", ["hash", "group"])
 def test_a_part_that_stays_empty_is_named(method):
     raw = taken(people(40, 2, n_groups=1), [0] * 40)
+    if method == "group":  # three groups that all go to training
+        raw = replace(raw, groups=objects([f"store {k % 3}" for k in range(40)]))
     with pytest.raises(DataError, match=rf"method {method} deals out .* none of the 40 rows to"):
         split_rows(raw, row_digests(raw), spec(method))
 

@@ -151,6 +151,14 @@ def test_what_is_wrong_with_the_data_has_its_place_in_the_file(start, tmp_path):
     assert missing.value.message.startswith(place)
     with pytest.raises(NotFoundError, match=r"^--set data\.path: there is no file"):
         start("data.path=other.csv", text=text)
+    folder = tmp_path / "d"
+    folder.mkdir()
+    (folder / "object.npz").touch()
+    for written in ("d/objekt.npz", str(folder / "objekt.npz")):
+        with pytest.raises(NotFoundError) as missing:
+            start(text=STUDY.replace("sklearn, name: iris", f"npz, path: {written}"))
+        meant = written.replace("objekt", "object")
+        assert missing.value.hint == f"did you mean {meant!r}?"
     with pytest.raises(StudyFileError) as refused:
         start("data.split.validation=0.001", "data.split.test=0.998")
     (problem,) = refused.value.problems

@@ -13,7 +13,13 @@ from typing import Any
 import typer
 
 from tunelab.cli.formats import clean, clean_lines, count
-from tunelab.errors import DataFileError, StudyFileError, TunelabError, nearest
+from tunelab.errors import (
+    DataFileError,
+    MissingDataFileError,
+    StudyFileError,
+    TunelabError,
+    nearest,
+)
 
 INTERRUPTED = 130
 _SYSTEM_HINTS = {
@@ -54,19 +60,28 @@ class Trouble:
 
 @dataclass(frozen=True)
 class Report:
-    """What a command ends with."""
+    """What a command ends with.
+
+    Attributes:
+        exit_code: The command's.
+        troubles: What is told one by one.
+        closing: The last line.
+        n_errors: How many errors the closing line sums up, those that are not told included.
+    """
 
     exit_code: int
     troubles: tuple[Trouble, ...]
     closing: str | None = None
+    n_errors: int = 1
 
 
-def _file(error: StudyFileError | DataFileError) -> Report:
-    return Report(
-        error.exit_code,
-        tuple(Trouble(item.message, item.where, item.hint) for item in error.problems),
-        f"{count(len(error.problems), 'error')}, nothing started",
-    )
+def _file(error: StudyFileError | DataFileError | MissingDataFileError) -> Report:
+    troubles = tuple(Trouble(item.message, item.where, item.hint) for item in error.problems)
+    n_more = error.n_more if isinstance(error, DataFileError) else 0
+    closing = f"{count(len(troubles) + n_more, 'error')}, nothing started"
+    if n_more:
+        closing += f"; {n_more} {'is' if n_more == 1 else 'are'} not shown"
+    return Report(error.exit_code, troubles, closing, len(troubles) + n_more)
 
 
 def _expected(error: TunelabError) -> Report:
@@ -134,6 +149,7 @@ def _unexpected(error: Exception) -> Report:
 TABLE: tuple[tuple[type[BaseException], Callable[[Any], Report]], ...] = (
     (StudyFileError, _file),
     (DataFileError, _file),
+    (MissingDataFileError, _file),
     (TunelabError, _expected),
     (KeyboardInterrupt, _interrupted),
     (typer.Abort, _interrupted),  # Ctrl-C or Ctrl-D at a question
@@ -160,4 +176,5 @@ def show(report: Report, *, as_json: bool) -> None:
         document: dict[str, Any] = {"schema": 1, "error": report.troubles[0].to_json()}
         if report.closing:
             document["errors"] = [trouble.to_json() for trouble in report.troubles]
+            document["n_errors"] = report.n_errors
         print(json.dumps(document), flush=True)  # one line: events may stand above it

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from tunelab.cli.console import tell
 from tunelab.cli.database import existing_database
 from tunelab.cli.options import (
     AsJson,
@@ -55,6 +56,9 @@ def start(
     check_mirror(mirrored)
     settings = gathered(assigned, n_trials=n_trials, timeout=timeout, n_workers=n_workers)
     launched = launch_with(database_url(), study_file, settings, new=new)
+    if launched.has_more:
+        for note in launched.notes:
+            tell(f"warning: data: {note}")
     code = run(
         launched.database,
         launched.study,

@@ -25,6 +25,9 @@ from tunelab.spec.grid import count_cells
 from tunelab.spec.study import StudySpec
 from tunelab.spec.tables import GRID
 
+_MOST_CLASSES = 10
+_LONGEST_CLASS = 30
+
 
 def show_rehearsal(rehearsal: Rehearsal, *, as_json: bool) -> None:
     """Print that a study can start, and what it would do."""
@@ -79,7 +82,7 @@ def header(spec: StudySpec) -> str:
 
 def _data(rehearsal: Rehearsal) -> list[str]:
     data = rehearsal.data
-    targets = count(data.n_outputs, "class").replace("classs", "classes")
+    targets = count(data.n_outputs, "class").replace("classs", "classes") + _classes(rehearsal)
     if not data.class_names:
         targets = count(data.n_outputs, "target")
     dropped = f", {data.n_dropped} left out" if data.n_dropped else ""
@@ -89,6 +92,21 @@ def _data(rehearsal: Rehearsal) -> list[str]:
         count(data.n_features, "feature"),
         targets,
     ]
+
+
+def _classes(rehearsal: Rehearsal) -> str:
+    """The classes with their training rows; of many, the first."""
+    counts = [(name, n_train) for name, (n_train, _) in rehearsal.rows.class_counts.items()]
+    parts = [f"{_cut(name)} ({n_train})" for name, n_train in counts[:_MOST_CLASSES]]
+    if not parts:
+        return ""
+    parts[0] = parts[0].removesuffix(")") + " training rows)"
+    more = f" and {len(counts) - _MOST_CLASSES} more" if len(counts) > _MOST_CLASSES else ""
+    return f": {', '.join(parts)}{more}"
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= _LONGEST_CLASS else name[: _LONGEST_CLASS - 3] + "..."
 
 
 def _size(spec: StudySpec) -> list[str]:
@@ -155,6 +173,9 @@ def _document(rehearsal: Rehearsal, warnings: list[Problem]) -> dict[str, Any]:
             "dropped": data.n_dropped,
             "features": data.n_features,
             "outputs": data.n_outputs,
+            "classes": {
+                name: n_train for name, (n_train, _) in rehearsal.rows.class_counts.items()
+            },
         },
         "hyperparameters": {"active": active, "all": everywhere},
         "cells": _cells(spec),

@@ -29,7 +29,7 @@ from tunelab.datasets.sources import RawData
 from tunelab.errors import DataError
 from tunelab.training.arrays import TrainingData
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Raised when the folder's contents change their form or meaning; old folders are then unused."""
 
 META_FILE = "meta.json"

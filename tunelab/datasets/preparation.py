@@ -26,7 +26,7 @@ from tunelab.datasets.noise import flip_labels
 from tunelab.datasets.preprocess import Preprocessing, fit_preprocessing
 from tunelab.datasets.rows import write_rows
 from tunelab.datasets.sources import Column, RawData, Targets, read_source, source_fingerprint
-from tunelab.datasets.split import Rows, Split, split_rows
+from tunelab.datasets.split import Rows, Split, share_notes, split_rows
 from tunelab.datasets.store import Writer, publish, remove_stale
 from tunelab.errors import DataError, DiskError
 
@@ -133,7 +133,7 @@ def _files(raw: RawData, data: DataSpec, description: Mapping[str, Any]) -> dict
         "rows": {**{part: len(rows) for part, rows in split.items()}, "dropped": raw.n_dropped},
         "class_names": raw.class_names,
         "class_counts": _class_counts(targets, len(raw.class_names)),
-        "notes": raw.notes,
+        "notes": [*raw.notes, *share_notes(raw, split, data.split)],
         "preprocessing": preprocessing.to_json(),
         "target_names": raw.target_names,
         "target_scaling": scaling.to_json(),

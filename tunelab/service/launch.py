@@ -16,6 +16,7 @@ from pathlib import Path
 from tunelab.datasets import PreparedData, find_prepared, load_training_data, prepare
 from tunelab.errors import (
     DataError,
+    MissingDataFileError,
     NoCompletedTrialError,
     NotFoundError,
     StudyConflictError,
@@ -200,9 +201,9 @@ def _spec_hash(spec: StudySpec) -> str:
 def _prepared_again(study: StudyRow, spec: StudySpec, database: Database) -> PreparedData:
     try:
         return prepare(spec.data, spec.task, database.home / "data")
-    except (DataError, NotFoundError) as error:
-        error.hint = f"what was prepared at the start of {study.title} is gone: bring its data back"
-        raise
+    except MissingDataFileError as error:
+        hint = f"what was prepared at the start of {study.title} is gone: bring its data back"
+        raise NotFoundError(error.message, hint=hint) from error
 
 
 def _stored(study: StudyRow, database: Database) -> PreparedData | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tunelab.datasets import open_prepared
 from tunelab.errors import (
     DataError,
     DataFileError,
-    NotFoundError,
+    MissingDataFileError,
     Problem,
     StudyConflictError,
     StudyFileError,
@@ -38,6 +39,7 @@ class Launched:
         has_more: Whether there is anything left to run.
         n_workers: Worker processes that a setting asks for; None: as the study file says.
         document: The study file with the settings.
+        notes: What is odd about its data and may be meant, a sentence each.
     """
 
     database: Database
@@ -45,6 +47,7 @@ class Launched:
     has_more: bool
     n_workers: int | None
     document: StudyDocument
+    notes: tuple[str, ...]
 
 
 def launch_with(
@@ -78,24 +81,31 @@ def launch_with(
     except StudyConflictError as error:
         error.hint = _with_settings(error, lasting)
         raise
-    except (DataError, NotFoundError, UsageError) as error:
+    except (DataError, MissingDataFileError, UsageError) as error:
         raise _in_file(error, document) from error
     record_sources(database, study, document)
     n_workers = given.workers if "search.workers" in set_otherwise else None
-    return Launched(database, study, has_more, n_workers, document)
+    notes = open_prepared(Path(study.data_path)).notes
+    return Launched(database, study, has_more, n_workers, document, notes)
 
 
 def _in_file(error: TunelabError, document: StudyDocument) -> TunelabError:
     """The error with line and column, where it is about a key of the study file."""
     if isinstance(error, DataFileError):
-        return DataFileError([_located(problem, document) for problem in error.problems])
+        located = [_located(problem, document) for problem in error.problems]
+        return DataFileError(located, error.n_more)
+    if isinstance(error, MissingDataFileError):
+        (problem,) = error.problems
+        if error.neighbour is not None:
+            written = Path(document.tree.plain()["data"]["path"])
+            meant = str(written.with_name(error.neighbour))
+            problem = replace(problem, hint=f"did you mean {meant!r}?")
+        return MissingDataFileError(_located(problem, document), error.neighbour)
     key, _, message = error.message.partition(": ")
     if not _KEY.fullmatch(key):
         return error
     problem = _located(Problem(str(document.path), None, None, key, message, error.hint), document)
-    if isinstance(error, DataError | UsageError):
-        return StudyFileError([problem])
-    return type(error)(str(problem), hint=error.hint)
+    return StudyFileError([problem])
 
 
 def _located(problem: Problem, document: StudyDocument) -> Problem:

@@ -50,6 +50,8 @@ class Table:
         flaws: What is wrong with it so far.
         n_more: Further flaws that were only counted.
         notes: What is odd about it and may be meant.
+        flawed: The columns that have flaws.
+        has_all_rows: Whether no row of the file was left out, so that a class may have only one.
     """
 
     file: str
@@ -59,6 +61,8 @@ class Table:
     flaws: list[Flaw] = field(default_factory=list)
     n_more: int = 0
     notes: list[str] = field(default_factory=list)
+    flawed: set[str] = field(default_factory=set)
+    has_all_rows: bool = True
 
     def stop_if_flawed(self) -> None:
         """Raise what is wrong so far.
@@ -69,13 +73,19 @@ class Table:
         if self.flaws:
             raise report(self.file, self.flaws, self.locate, self.n_more)
 
-    def take(self, cells: Cells) -> npt.NDArray[Any]:
+    def take(self, name: str, cells: Cells) -> npt.NDArray[Any]:
         """The values of a column, whose flaws and note become the table's."""
         if cells.note is not None:
             self.notes.append(cells.note)
-        self.flaws += cells.flaws
-        self.n_more += cells.n_wrong - len(cells.flaws)
+        self.refuse(name, *cells.flaws)
+        self.n_more += cells.n_more
         return cells.values
+
+    def refuse(self, name: str, *flaws: Flaw) -> None:
+        """Add flaws of a column."""
+        self.flaws += flaws
+        if flaws:
+            self.flawed.add(name)
 
 
 def assemble(table: Table, roles: Roles, data: DataSpec, task: str) -> RawData:
@@ -97,7 +107,7 @@ def assemble(table: Table, roles: Roles, data: DataSpec, task: str) -> RawData:
     gaps = _gaps(table, features, others, data.missing or "error")
     if table.n_rows < MIN_ROWS:
         table.flaws.append(_too_few(table.n_rows))
-    table.stop_if_flawed()
+        table.stop_if_flawed()
 
     dropped = np.zeros(table.n_rows, dtype=bool)
     for of_column in gaps.values():
@@ -111,9 +121,16 @@ def assemble(table: Table, roles: Roles, data: DataSpec, task: str) -> RawData:
         features = {name: values[kept] for name, values in features.items()}
         targets = {name: values[kept] for name, values in targets.items()}
         group, times = (None if part is None else part[kept] for part in (group, times))
-    labels, class_names = _encoded(targets, task)
-    table.flaws += oddities.of_targets(targets, labels, class_names, kept)
-    table.flaws += oddities.of_features(features, roles.categorical)
+
+    # A column with flaws of its own is not judged further, and all others are in the same round.
+    whole = {name: values for name, values in features.items() if name not in table.flawed}
+    are_targets = not targets.keys() & table.flawed
+    labels, class_names = _encoded(targets, task) if are_targets else (np.empty(0), ())
+    if are_targets and table.has_all_rows:
+        table.flaws += oddities.of_targets(targets, labels, class_names, kept)
+    table.flaws += oddities.of_categories(whole, roles.categorical)
+    if not table.flawed:
+        table.flaws += oddities.of_constants(features)
     table.stop_if_flawed()
     return RawData(
         columns=tuple(
@@ -133,7 +150,7 @@ def _feature(table: Table, name: str, roles: Roles) -> npt.NDArray[Any]:
     values = table.read(name)
     categorical = name in roles.categorical
     if not isinstance(values, np.ndarray):
-        return table.take(feature_cells(values, name, categorical=categorical))
+        return table.take(name, feature_cells(values, name, categorical=categorical))
     return number_texts(values) if categorical and not _is_text(values) else values
 
 
@@ -141,9 +158,8 @@ def _target(table: Table, name: str, task: str) -> npt.NDArray[Any]:
     values = table.read(name)
     if isinstance(values, np.ndarray):
         return values
-    return table.take(
-        label_cells(values) if task == "classification" else number_cells(values, name)
-    )
+    is_label = task == "classification"
+    return table.take(name, label_cells(values) if is_label else number_cells(values, name))
 
 
 def _group(table: Table, name: str) -> Objects:
@@ -155,7 +171,7 @@ def _group(table: Table, name: str) -> Objects:
 
 def _times(table: Table, name: str) -> npt.NDArray[Any]:
     values = table.read(name)
-    return values if isinstance(values, np.ndarray) else table.take(time_cells(values, name))
+    return values if isinstance(values, np.ndarray) else table.take(name, time_cells(values, name))
 
 
 def _gaps(
@@ -180,13 +196,13 @@ def _gaps(
         if gaps.all():
             nothing = "is empty" if missing.all() else "has no value that fits into float32"
             hint = "list it under data.drop" if is_feature else None
-            table.flaws.append(Flaw(f"column {short(name)} {nothing}", hint))
+            table.refuse(name, Flaw(f"column {short(name)} {nothing}", hint))
         elif policy == "drop":
             to_drop[name] = gaps
         elif policy == "impute" and is_feature:
             features[name] = np.where(beyond, np.nan, values) if beyond.any() else values
         else:
-            table.flaws += _flaws_of_gaps(name, values, missing, beyond, is_feature)
+            table.refuse(name, *_flaws_of_gaps(name, values, missing, beyond, is_feature))
     return to_drop
 
 

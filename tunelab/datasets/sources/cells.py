@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from tunelab.datasets.sources.flaws import Flaw, short, shown_text
+from tunelab.datasets.sources.flaws import Flaw, short, shown_text, which_of
 
 Texts = Any
 """A pyarrow ``Array`` of strings, where null and some words mean a missing value."""
@@ -23,26 +23,67 @@ Objects = npt.NDArray[np.object_]
 """A str in each row, or None where the value is missing."""
 
 MAX_OF_COLUMN = 3
-"""Wrong cells of one column that are told."""
+"""Different texts of one column that are told because they are no numbers."""
 
-MISSING_WORDS = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None")
+MISSING_WORDS = (
+    "", "NA", "<NA>", "N/A", "N/a", "n/a", "#N/A", "#n/a",
+    "NaN", "nan", "NAN", "Nan", "null", "Null", "NULL", "None",
+)  # fmt: skip
+"""Texts that mean a missing value. Not ``none`` and ``na``, nor ``?`` and ``-``: they may be
+categories."""
+
+_PROBABLY_MISSING = frozenset({"?", "-", "--", ".", "na", "none", "missing", "#na"})
+_IF_MISSING = (
+    "leave the cell empty if the value is missing; NA, N/A, #N/A, NaN, null and None count as "
+    "missing too"
+)
 
 _NUMBER = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
 _INFINITY = r"^[+-]?(?i:inf|infinity)$"
 _CODE = r"^0[0-9]+$"
 _DIGITS = r"[0-9]+(?:\.[0-9]+)?"
-# What a person takes for a number, and a computer does not -> why, and what to write instead.
+_AMOUNT = r"[0-9](?:[0-9.,' ]*[0-9])?"
+_EITHER_COMMA = r"^[+-]?[1-9][0-9]{0,2},[0-9]{3}$"
+
+
+class _Almost(NamedTuple):
+    """What a person takes for a number, and a computer does not.
+
+    Attributes:
+        pattern: How it is written.
+        what: Why it is no number.
+        advice: What to write instead.
+        may_be_names: Whether such texts may also be meant as categories.
+    """
+
+    pattern: str
+    what: str
+    advice: str
+    may_be_names: bool = False
+
+
+_COMMAS, _DECIMAL_COMMA = "commas", "a decimal comma"
 _ALMOST = (
-    (r"^[+-]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?$", "commas", "write 1234567.8 for 1,234,567.8"),
-    (r"^[+-]?[0-9]+,[0-9]+(?:[eE][+-]?[0-9]+)?$", "a decimal comma", "write 0.5 for 0,5"),
-    (r"^[+-]?[0-9]{1,3}(?:\.[0-9]{3})+,[0-9]+$", "a decimal comma", "write 1234.5 for 1.234,5"),
-    (r"^[+-]?[0-9]{1,3}(?:[ '_\x{a0}\x{202f}][0-9]{3})+(?:\.[0-9]+)?$", "separators", "write 1000"),
-    (rf"^[+-]?{_DIGITS}\s*%$", "a percent sign", "write 12 for 12%"),
-    (rf"^[+-]?[$€£¥]\s*{_DIGITS}$|^[+-]?{_DIGITS}\s*[$€£¥]$", "a currency", "write 5 for $5"),
-    (rf"^[<>≤≥]=?\s*{_DIGITS}$", "a comparison", "write the number alone"),
-    (r"^0[xX][0-9a-fA-F]+$", "another base", "write 31 for 0x1F"),
-    (r"^[0-9]+(?:_[0-9]+)+$", "underscores", "write 1000 for 1_000"),
-    (r"^[+-]?\p{Nd}+(?:\.\p{Nd}+)?$", "digits of another script", "write 0 to 9"),
+    _Almost(
+        r"^[+-]?[1-9][0-9]{0,2}(?:,[0-9]{3})+(?:\.[0-9]+)?$",
+        _COMMAS,
+        "write 1234567.8 for 1,234,567.8",
+    ),
+    _Almost(r"^[+-]?[0-9]*,[0-9]+(?:[eE][+-]?[0-9]+)?$", _DECIMAL_COMMA, "write 0.5 for 0,5"),
+    _Almost(r"^[+-]?[0-9]{1,3}(?:\.[0-9]{3})+,[0-9]+$", _DECIMAL_COMMA, "write 1234.5 for 1.234,5"),
+    _Almost(
+        r"^[+-]?[0-9]{1,3}(?:[ '_\x{a0}\x{202f}][0-9]{3})+(?:[.,][0-9]+)?$",
+        "separators",
+        "write 1000",
+    ),
+    _Almost(rf"^[+-]?{_AMOUNT}\s*%$", "a percent sign", "write 12 for 12%"),
+    _Almost(
+        rf"^[+-]?[$€£¥]\s*{_AMOUNT}$|^[+-]?{_AMOUNT}\s*[$€£¥]$", "a currency", "write 5 for $5"
+    ),
+    _Almost(rf"^[<>≤≥]=?\s*{_DIGITS}$", "a comparison", "write the number alone", True),
+    _Almost(r"^0[xX][0-9a-fA-F]+$", "another base", "write 31 for 0x1F", True),
+    _Almost(r"^[0-9]+(?:_[0-9]+)+$", "underscores", "write 1000 for 1_000", True),
+    _Almost(r"^[+-]?\p{Nd}+(?:\.\p{Nd}+)?$", "digits of another script", "write 0 to 9"),
 )
 
 
@@ -52,14 +93,14 @@ class Cells:
 
     Attributes:
         values: float64, NaN where missing, 0 where wrong; or `Objects`.
-        flaws: Cells that are no numbers where they must be, at most ``MAX_OF_COLUMN`` of them.
-        n_wrong: How many such cells there are.
+        flaws: Why cells are no numbers where they must be, each reason once.
+        n_more: Further texts that are none, which were only counted.
         note: What is odd about them and may be meant, a sentence.
     """
 
     values: npt.NDArray[Any]
     flaws: tuple[Flaw, ...] = ()
-    n_wrong: int = 0
+    n_more: int = 0
     note: str | None = None
 
     @property
@@ -91,10 +132,10 @@ def feature_cells(texts: Texts, name: str, *, categorical: bool) -> Cells:
     if not parsed.wrong.any():
         return Cells(parsed.values, note=_note_on_codes(texts, parsed.values, name))
     wrong = _stripped(texts).filter(_mask(parsed.wrong))
-    n_meant = sum(_matches(wrong, pattern).sum() for pattern, _, _ in _ALMOST)
+    n_meant = int(_are_almost_numbers(wrong).sum())
     n_numbers = len(parsed.values) - int(parsed.missing.sum()) - len(wrong)
     if n_numbers + n_meant > len(wrong) - n_meant:
-        return _wrong_cells(parsed, wrong, name, "list")
+        return _wrong_cells(parsed, wrong, name, is_feature=True)
     return Cells(objects(texts))
 
 
@@ -117,13 +158,14 @@ def number_cells(texts: Texts, name: str) -> Cells:
     """A column that must be numbers, as a regression target."""
     parsed = _parse(texts)
     wrong = _stripped(texts).filter(_mask(parsed.wrong))
-    if len(wrong) and np.all(parsed.wrong | parsed.missing):
+    all_wrong = len(wrong) > 0 and bool(np.all(parsed.wrong | parsed.missing))
+    if all_wrong and 2 * _are_almost_numbers(wrong).sum() <= len(wrong):
         example = shown_text(wrong[0].as_py())
         texts_like = f"column {short(name)} has texts such as {example}"
         message = f"{texts_like}, but regression predicts numbers"
         hint = "name a column of numbers, or set task: classification"
-        return Cells(parsed.values, (Flaw(message, hint, key="data.target"),), 1)
-    return _wrong_cells(parsed, wrong, name, "correct")
+        return Cells(parsed.values, (Flaw(message, hint, key="data.target"),))
+    return _wrong_cells(parsed, wrong, name, is_feature=False)
 
 
 def label_cells(texts: Texts) -> Cells:
@@ -150,12 +192,12 @@ def time_cells(texts: Texts, name: str) -> Cells:
         if seconds is None:
             wrong.append((row, text))
         values[row] = seconds or 0.0
+    if not wrong:
+        return Cells(values)
+    row, text = wrong[0]
+    message = f"{shown_text(text)} is no date{which_of(len(wrong))}"
     hint = "write dates as 2030-01-31 or 2030-01-31T12:30:00"
-    flaws = tuple(
-        Flaw(f"{shown_text(text)} is no date", hint, row=row, column=name)
-        for row, text in wrong[:MAX_OF_COLUMN]
-    )
-    return Cells(values, flaws, len(wrong))
+    return Cells(values, (Flaw(message, hint, row=row, column=name),))
 
 
 def objects(texts: Texts) -> Objects:
@@ -229,6 +271,13 @@ def _are_numbers(texts: Texts) -> npt.NDArray[np.bool_]:
     return _matches(texts, _NUMBER) | _matches(texts, _INFINITY)
 
 
+def _are_almost_numbers(texts: Texts) -> npt.NDArray[np.bool_]:
+    almost = np.zeros(len(texts), dtype=bool)
+    for form in _ALMOST:
+        almost |= _matches(texts, form.pattern)
+    return almost
+
+
 def _present(texts: Texts) -> Texts:
     """The stripped texts, null where the value is missing."""
     import pyarrow as pa
@@ -263,34 +312,76 @@ def _to_numpy(array: Any) -> npt.NDArray[Any]:
     return np.array(array.to_numpy(zero_copy_only=False))
 
 
-def _wrong_cells(parsed: _Parsed, wrong: Texts, name: str, remedy: str) -> Cells:
-    rows = np.flatnonzero(parsed.wrong)[:MAX_OF_COLUMN].tolist()
-    texts = wrong.slice(0, MAX_OF_COLUMN).to_pylist()
-    flaws = tuple(
-        _wrong_cell(text, row, name, remedy) for row, text in zip(rows, texts, strict=True)
+def _wrong_cells(parsed: _Parsed, wrong: Texts, name: str, *, is_feature: bool) -> Cells:
+    """Each reason for which cells are no numbers, with the first such cell and how many there are.
+
+    Args:
+        parsed: The column.
+        wrong: The texts of its wrong cells.
+        name: Its name.
+        is_feature: Whether it might be listed as categorical.
+    """
+    rows = np.flatnonzero(parsed.wrong)
+    flaws = []
+
+    def add(where: npt.NDArray[np.bool_], reason: str, advice: str, *, may_be_names: bool) -> None:
+        first = int(np.argmax(where))
+        message = f"{shown_text(wrong[first].as_py())} is no number{reason}"
+        listable = ", or list the column under data.categorical"
+        hint = advice + (listable if is_feature and may_be_names else "")
+        flaws.append(
+            Flaw(message + which_of(int(where.sum())), hint, row=int(rows[first]), column=name)
+        )
+
+    untold = np.ones(len(wrong), dtype=bool)
+    decimal = _are_decimal_commas(wrong)
+    for what, forms in _forms_by_reason().items():
+        of_form = [untold & _matches(wrong, form.pattern) for form in forms]
+        where = np.logical_or.reduce(of_form)
+        if what == _DECIMAL_COMMA:
+            where |= decimal
+        else:
+            where &= ~decimal
+        if where.any():
+            first = np.argmax(where)
+            form = next((f for f, w in zip(forms, of_form, strict=True) if w[first]), forms[0])
+            add(where, f": it has {what}", form.advice, may_be_names=form.may_be_names)
+            untold &= ~where
+    distinct = wrong.filter(_mask(untold)).unique().to_pylist()
+    for text in distinct[:MAX_OF_COLUMN]:
+        missing = text.lower() in _PROBABLY_MISSING
+        where = untold & _equal(wrong, text)
+        add(where, "", _IF_MISSING if missing else "correct it", may_be_names=True)
+    return Cells(parsed.values, tuple(flaws), max(len(distinct) - MAX_OF_COLUMN, 0))
+
+
+def _forms_by_reason() -> dict[str, list[_Almost]]:
+    by_reason: dict[str, list[_Almost]] = {}
+    for form in _ALMOST:
+        by_reason.setdefault(form.what, []).append(form)
+    return by_reason
+
+
+def _are_decimal_commas(texts: Texts) -> npt.NDArray[np.bool_]:
+    """Texts such as 1,234 where others, such as 0,5, tell that the comma is a decimal one."""
+    either = _matches(texts, _EITHER_COMMA)
+    if not either.any():
+        return either
+    sure = texts.filter(_mask(~either))
+    by_reason = _forms_by_reason()
+    is_decimal, has_thousands = (
+        any(_matches(sure, form.pattern).any() for form in by_reason[what])
+        for what in (_DECIMAL_COMMA, _COMMAS)
     )
-    return Cells(parsed.values, flaws, len(wrong))
+    return either if is_decimal and not has_thousands else np.zeros_like(either)
 
 
-def _wrong_cell(text: str, row: int, name: str, remedy: str) -> Flaw:
-    reason, advice = _why_no_number(text)
-    hint = f"{advice}, or list the column under data.categorical" if remedy == "list" else advice
-    return Flaw(f"{shown_text(text)} is no number{reason}", hint, row=row, column=name)
-
-
-def _why_no_number(text: str) -> tuple[str, str]:
-    for pattern, what, advice in _ALMOST:
-        if _matches(_one(text), pattern).any():
-            return f": it has {what}", advice
-    if text.lower() in {"?", "-", ".", "n/a", "na", "nan", "none", "null", "#n/a", "missing"}:
-        return "", "leave the cell empty if the value is missing"
-    return "", "correct it"
-
-
-def _one(text: str) -> Texts:
+def _equal(texts: Texts, text: str) -> npt.NDArray[np.bool_]:
     import pyarrow as pa
+    import pyarrow.compute as pc
 
-    return pa.array([text], pa.string())
+    found = pc.fill_null(pc.equal(texts, pa.scalar(text, texts.type)), fill_value=False)
+    return _to_numpy(found).astype(bool)
 
 
 def _seconds(text: str) -> float | None:

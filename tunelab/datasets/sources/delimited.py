@@ -34,6 +34,7 @@ from tunelab.datasets.sources.flaws import (
 from tunelab.datasets.sources.records import (
     Records,
     StopReadingError,
+    WrongQuotesError,
     count_lines,
     field_starts,
     is_blank,
@@ -83,6 +84,7 @@ def read_csv(data: DataSpec, task: str) -> RawData:
             locate=lambda cells: _places(file, delimiter, names, cells),
             flaws=columns.ragged,
             n_more=columns.n_more,
+            has_all_rows=not columns.ragged,
         )
         if columns.n_more:  # so many lines are wrong that the others tell little
             table.stop_if_flawed()
@@ -235,6 +237,12 @@ def _header(records: Records, path: str, delimiter: str) -> list[str]:
     """
     try:
         fields = next(records, None)
+    except WrongQuotesError as stop:
+        text = records.text.strip()
+        others = [mark for mark in _DELIMITERS if mark not in (delimiter, " ")]
+        is_other = any(_divides(mark, text) for mark in others)
+        wrong = _one_name(text, records.line, delimiter) if is_other else stop.flaw
+        raise report(shown_path(path), [wrong]) from None
     except StopReadingError as stop:
         raise report(shown_path(path), [stop.flaw]) from None
     if fields is None:
@@ -269,11 +277,21 @@ def _one_name(name: str, line: int, delimiter: str) -> Flaw:
     others = [mark for mark in _DELIMITERS if mark != delimiter and mark in name]
     if not others:
         return Flaw(message, "a table needs a target and at least one feature", line=line)
-    best = max(others, key=lambda mark: (mark != " ", name.count(mark)))
+    # In a header with quotes, a mark between two names is none of a name.
+    best = max(others, key=lambda mark: (mark != " ", _divides(mark, name), name.count(mark)))
     if best == " ":
         return Flaw(message, "put one delimiter between two fields", line=line)
     written = r"\t" if best == "\t" else best
     return Flaw(message, f'set data.delimiter: "{written}"', line=line)
+
+
+def _divides(delimiter: str, text: str) -> bool:
+    """Whether a line with quotes is several fields with this delimiter."""
+    try:
+        (fields,) = csv.reader([text], delimiter=delimiter, strict=True, skipinitialspace=True)
+    except (csv.Error, ValueError):
+        return False
+    return len(fields) > 1
 
 
 def _is_data(names: list[str]) -> bool:

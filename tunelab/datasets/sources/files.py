@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NoReturn
 
 from tunelab.datasets.sources.flaws import Flaw, report
-from tunelab.errors import DataError, NotFoundError, nearest
+from tunelab.errors import DataError, MissingDataFileError, Problem, nearest
 
 if TYPE_CHECKING:  # a worker imports this package and needs no study file
     from tunelab.spec.study import DataSpec
@@ -23,6 +23,7 @@ MAX_VALUES = 100_000_000
 MAX_COLUMNS = 20_000
 
 _HEAD_BYTES = 4096
+_ENDINGS = (".csv", ".tsv", ".txt", ".parquet", ".npz")
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ def opened(path: str, source: str) -> Iterator[IO[bytes]]:
     """The regular file at ``path``, which holds what ``source`` reads.
 
     Raises:
-        NotFoundError: If there is no such file.
+        MissingDataFileError: If there is no such file.
         DataError: If it cannot be read, is empty, damaged, too large or of another kind, or
             changes while it is read.
     """
@@ -164,7 +165,7 @@ def file_fingerprint(data: DataSpec) -> str:
     It says nothing of the path: a file keeps it when its folder is renamed.
 
     Raises:
-        NotFoundError: If there is no such file.
+        MissingDataFileError: If there is no such file.
         DataError: If it is none that could be read.
     """
     return _print_of(_status(str(data.path)))
@@ -192,9 +193,7 @@ def _status(path: str) -> os.stat_result:
     try:
         status = Path(path).stat()
     except (FileNotFoundError, NotADirectoryError):
-        raise NotFoundError(
-            f"data.path: there is no file {shown_path(path)!r}", hint=_neighbour(Path(path))
-        ) from None
+        _missing(Path(path))
     except (OSError, ValueError) as error:
         _unreadable(path, error)
     _check(path, status)
@@ -231,13 +230,35 @@ def _unreadable(path: str, error: Exception) -> NoReturn:
     refuse(path, f"cannot be read: {reason[:1].lower()}{reason[1:]}")
 
 
-def _neighbour(path: Path) -> str:
-    """A file beside the missing one that may have been meant."""
+def _missing(path: Path) -> NoReturn:
     try:
         names = [item.name for item in path.parent.iterdir() if item.is_file()]
     except (OSError, ValueError):
-        return f"there is no folder {shown_path(str(path.parent))!r} either"
-    match = nearest(path.name, names)
-    if match is not None:
-        return f"did you mean {match!r}?"
-    return "a path in a study file counts from the folder of that file"
+        neighbour = None
+        hint = f"there is no folder {shown_path(str(path.parent))!r} either"
+    else:
+        neighbour = _neighbour(path, names)
+        hint = "a path in a study file counts from the folder of that file"
+        if neighbour is not None:
+            hint = f"did you mean {shown_path(str(path.with_name(neighbour)))!r}?"
+    message = f"there is no file {shown_path(str(path))!r}"
+    problem = Problem("", None, None, "data.path", message, hint)
+    raise MissingDataFileError(problem, neighbour) from None
+
+
+def _neighbour(path: Path, names: Sequence[str]) -> str | None:
+    """The file of data that may have been meant: its name without the ending tells.
+
+    >>> _neighbour(Path("poeple.csv"), ["people.yaml", "people.csv"])
+    'people.csv'
+    >>> _neighbour(Path("no.npz"), ["obj.npz"]) is None
+    True
+    """
+    endings = {path.suffix.lower(), *_ENDINGS}
+    stems: dict[str, list[str]] = {}
+    # Of the same stem, the first is meant: that with the same ending.
+    for name in sorted(names, key=lambda name: (Path(name).suffix != path.suffix, name)):
+        if Path(name).suffix.lower() in endings:
+            stems.setdefault(Path(name).stem.lower(), []).append(name)
+    match = nearest(path.stem.lower(), list(stems))
+    return None if match is None else stems[match][0]

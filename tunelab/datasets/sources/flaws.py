@@ -81,12 +81,7 @@ def report(
         Problem(file, flaw.line, flaw.at, flaw.key, flaw.message, flaw.hint)
         for flaw in placed[:MAX_SHOWN]
     ]
-    n_more += len(flaws) - len(problems)
-    if n_more:
-        verb = "is" if n_more == 1 else "are"
-        rest = f"{counted(n_more, 'more problem')} {verb} not shown"
-        problems.append(Problem(file, None, None, "", rest))
-    return DataFileError(problems)
+    return DataFileError(problems, n_more + len(flaws) - len(problems))
 
 
 def _placed(flaw: Flaw, places: Mapping[Cell, Place]) -> Flaw:
@@ -96,6 +91,15 @@ def _placed(flaw: Flaw, places: Mapping[Cell, Place]) -> Flaw:
     place = places[flaw.row, flaw.column]
     where = place.words if flaw.column is None else f"{place.words}, column {short(flaw.column)}"
     return replace(flaw, line=place.line, at=place.at, message=f"{where}: {flaw.message}")
+
+
+def which_of(n_values: int) -> str:
+    """What goes after the first of several values that are wrong for one reason.
+
+    >>> which_of(1), which_of(2000)
+    ('', ', the first of 2,000 such values')
+    """
+    return "" if n_values == 1 else f", the first of {n_values:,} such values"
 
 
 def shown_text(text: str) -> str:

@@ -77,7 +77,7 @@ class _Array:
 
 
 def read_npz(data: DataSpec, task: str) -> RawData:
-    """Read an NPZ archive: features ``x`` or ``X``, targets ``y`` or as ``data.target`` says.
+    """Read an NPZ archive: features ``x`` or ``X``, targets ``y``, ``Y`` or of another name.
 
     Features have the shape (rows, features), and names in the array ``feature_names``, or else
     x0, x1, ... Targets have the shape (rows,), or for regression (rows, outputs). A column that
@@ -112,6 +112,8 @@ class _Archive:
 
     def read(self, data: DataSpec, task: str) -> RawData:
         asked = data.target or ("y",)
+        if asked == ("y",) and "y" not in self._entries and "Y" in self._entries:
+            asked = ("Y",)
         absent = [self._absent(name, "data.target") for name in asked if name not in self._entries]
         if not self._entries.keys() & {"x", "X"}:
             absent.insert(0, self._absent("x"))
@@ -216,7 +218,8 @@ class _Archive:
         return names
 
     def _absent(self, name: str, key: str = "") -> Flaw:
-        match = nearest(name, [*self._entries])
+        in_case = [known for known in self._entries if known.lower() == name.lower()]
+        match = in_case[0] if in_case else nearest(name, [*self._entries])
         return Flaw(
             f"there is no array {name!r}; the arrays are: {listed([*self._entries])}",
             f"did you mean {match!r}?" if match else None,

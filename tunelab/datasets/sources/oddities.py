@@ -18,6 +18,12 @@ MAX_CATEGORIES = 1000
 _FEW = 20
 """So many different values are ordinary, whatever the number of rows."""
 
+_MANY_INPUTS = 50
+"""A column may become so many inputs without a word, whatever the number of rows."""
+
+_MOST_SPELLINGS = 4
+"""Spellings of a text that are told, and texts whose spellings are."""
+
 
 def of_targets(
     targets: Mapping[str, npt.NDArray[Any]],
@@ -69,11 +75,18 @@ def _of_classes(
         message = f"column {short(name)} has {n_classes:,} classes in {counted(n_rows, 'row')}"
         yield Flaw(message, "name a column of classes", key="data.target")
         return
+    alike: dict[str, list[str]] = {}
+    for class_name in class_names:
+        alike.setdefault(_plain(class_name), []).append(class_name)
     counts = np.bincount(labels, minlength=n_classes)
     for label in np.flatnonzero(counts == 1):
+        others = [
+            other for other in alike[_plain(class_names[label])] if other != class_names[label]
+        ]
+        hint = "correct the class if it is misspelled, else add rows of it or remove this one"
         yield Flaw(
             f"the only row of class {short(class_names[label])}",
-            "correct the class if it is misspelled, else add rows of it or remove this one",
+            f"did you mean {shown_text(others[0])}? {hint}" if others else hint,
             row=int(rows[np.argmax(labels == label)]),
             column=name,
         )
@@ -85,25 +98,25 @@ def _measured(values: npt.NDArray[np.float64], n_classes: int) -> bool:
     return n_classes > _FEW and (not whole or n_classes > len(values) / 5)
 
 
-def of_features(
+def of_categories(
     features: Mapping[str, npt.NDArray[Any]], categorical: Collection[str]
-) -> list[Flaw]:
-    """What makes features useless.
+) -> Iterator[Flaw]:
+    """Categories that are none, each column for itself.
 
     Args:
-        features: The columns. Missing values are NaN or None.
+        features: Some columns. Missing values are NaN or None.
         categorical: Those that were listed as categorical, and so are no mistake.
     """
-    flaws: list[Flaw] = []
     for name, values in features.items():
         if values.dtype.kind == "O":
-            texts = {text for text in values.tolist() if text is not None}
-            flaws += _of_categories(name, texts, len(values), asked=name in categorical)
+            yield from _of_categories(name, _texts(values), len(values), asked=name in categorical)
+
+
+def of_constants(features: Mapping[str, npt.NDArray[Any]]) -> Iterator[Flaw]:
+    """All features, if not one of them varies."""
     if all(_constant(values) for values in features.values()):
         which = "column" if len(features) == 1 else "columns"
-        message = f"no feature varies: every row is the same in {which} {listed([*features])}"
-        flaws.append(Flaw(message))
-    return flaws
+        yield Flaw(f"no feature varies: every row is the same in {which} {listed([*features])}")
 
 
 def _of_categories(name: str, texts: set[str], n_rows: int, *, asked: bool) -> Iterator[Flaw]:
@@ -121,6 +134,10 @@ def _of_categories(name: str, texts: set[str], n_rows: int, *, asked: bool) -> I
     else:
         hint = "list it under data.drop if it identifies rows, else under data.categorical"
     yield Flaw(message, hint)
+
+
+def _texts(values: npt.NDArray[Any]) -> set[str]:
+    return {text for text in values.tolist() if text is not None}
 
 
 def _looks_like_dates(texts: Collection[str]) -> bool:
@@ -150,6 +167,44 @@ def notes(
             if values.dtype == wanted.dtype and np.array_equal(values, wanted):
                 equal = f"column {short(name)} equals the target {short(target)}"
                 yield f"{equal}; list it under data.drop"
+    for name, values in (*features.items(), *targets.items()):
+        if values.dtype.kind != "O":
+            continue
+        texts = _texts(values)
+        if name in features and len(texts) > max(_MANY_INPUTS, len(values) / 10):
+            among = f"{len(texts):,} different texts in {counted(len(values), 'row')}"
+            yield f"column {short(name)} has {among}, and each becomes an input"
+        yield from _spellings(name, texts)
+
+
+def _spellings(name: str, texts: Collection[str]) -> Iterator[str]:
+    """A note on texts of a column that a person would take for one."""
+    alike: dict[str, list[str]] = {}
+    for text in sorted(texts):
+        alike.setdefault(_plain(text), []).append(text)
+    groups = [group for group in alike.values() if len(group) > 1]
+    if not groups:
+        return
+    shown = " and ".join(
+        ", ".join(shown_text(text) for text in group[:_MOST_SPELLINGS])
+        for group in groups[:_MOST_SPELLINGS]
+    )
+    more = len(groups) - _MOST_SPELLINGS
+    shown += f" and {more:,} more such texts" if more > 0 else ""
+    cased = all(len({text.casefold() for text in group}) == 1 for group in groups)
+    what = "case" if cased else "case or blanks"
+    yield (
+        f"column {short(name)}: {shown} differ only in {what}; correct them if they mean the same"
+    )
+
+
+def _plain(text: str) -> str:
+    """A text without what a person overlooks.
+
+    >>> _plain("New  York") == _plain("new york")
+    True
+    """
+    return " ".join(text.casefold().split())
 
 
 def _counts_rows(values: npt.NDArray[Any]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,10 +55,13 @@ def _read(file: IO[bytes], path: str, data: DataSpec, task: str) -> RawData:
     if flaws:
         raise report(shown_path(path), flaws)
     roles, flaws = assign(names, data, task, data.target or ())
-    if not flaws:
-        flaws = [flaw for name in roles.used if (flaw := _unreadable(schema, name, roles))]
     if flaws:
         raise report(shown_path(path), flaws)
+    unreadable = {name: flaw for name in roles.used if (flaw := _unreadable(schema, name, roles))}
+    features = tuple(name for name in roles.features if name not in unreadable)
+    roles = replace(roles, features=features)
+    if unreadable.keys() & {*roles.used} or not features:
+        raise report(shown_path(path), [*unreadable.values()])
 
     # A text that is written once may stand for millions of rows: it is unpacked when its length
     # has been seen.
@@ -71,6 +75,8 @@ def _read(file: IO[bytes], path: str, data: DataSpec, task: str) -> RawData:
         refuse(path, message, "give fewer rows or columns")
     n_rows = len(columns[roles.used[0]])
     table = Table(shown_path(path), n_rows, lambda name: _values(columns.pop(name)))
+    for name, flaw in unreadable.items():
+        table.refuse(name, flaw)
     return assemble(table, roles, data, task)
 
 

@@ -32,6 +32,10 @@ class StopReadingError(Exception):
         self.flaw = flaw
 
 
+class WrongQuotesError(StopReadingError):
+    """A record whose quotes make no sense with the delimiter."""
+
+
 class Records:
     """The records of a CSV file in their order, blank ones left out.
 
@@ -145,7 +149,7 @@ class Records:
         try:
             fields: list[str] = next(self.reader(itertools.chain((line,), self._further_lines())))
         except csv.Error as error:
-            raise StopReadingError(self._wrong_quotes(str(error))) from None
+            raise WrongQuotesError(self._wrong_quotes(str(error))) from None
         return fields
 
     def _further_lines(self) -> Iterator[str]:

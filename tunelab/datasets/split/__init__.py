@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tunelab.datasets.digest import Digests
 from tunelab.datasets.sources import RawData
-from tunelab.datasets.split.base import Method, Rows, Split, complete_split
+from tunelab.datasets.split.base import Method, Rows, Split, complete_split, share_notes
 from tunelab.datasets.split.chronological import chronological
 from tunelab.datasets.split.hashed import by_group, by_row
 from tunelab.datasets.split.stratified import stratified
@@ -19,7 +19,7 @@ from tunelab.errors import DataError
 if TYPE_CHECKING:  # a worker imports this package and needs no study file
     from tunelab.spec.study import SplitSpec
 
-__all__ = ["SPLIT_METHODS", "Rows", "Split", "split_rows"]
+__all__ = ["SPLIT_METHODS", "Rows", "Split", "share_notes", "split_rows"]
 
 SPLIT_METHODS: Mapping[str, Method] = {
     "stratified": stratified,

@@ -24,6 +24,18 @@ Parts = npt.NDArray[np.int8]
 PART_NAMES = ("train", "validation", "test")
 TRAIN, VALIDATION, TEST = range(3)
 
+MOST_MISSED = 0.25
+"""How far a part may be from its size, as a share of it, without a note."""
+
+_WHY_MISSED = {
+    "group": (
+        "whole groups go one way, and column {column} has {n_groups} of them; another "
+        "data.split.seed deals them anew"
+    ),
+    "hash": "a hash decides for each row alone, so that shares come near with many different rows",
+    "time": "rows of one time stay together",
+}
+
 Method = Callable[[RawData, Digests, "SplitSpec"], Parts]
 """Gives each row its part. It may leave parts empty; raises ``DataError`` if it cannot begin."""
 
@@ -64,6 +76,27 @@ def complete_split(parts: Parts, raw: RawData, digests: Digests, spec: SplitSpec
     order = ordered(split_places(digests, spec.seed))
     train, validation, test = (order[parts[order] == part] for part in (TRAIN, VALIDATION, TEST))
     return Split(train, validation, test)
+
+
+def share_notes(raw: RawData, split: Split, spec: SplitSpec) -> list[str]:
+    """A note if a part is much smaller or larger than asked for, and why that is.
+
+    The stratified split keeps its shares to within a row of each class, and has none.
+    """
+    if spec.method not in _WHY_MISSED:
+        return []
+    shares = {"validation": spec.validation, "test": spec.test}
+    shares = {"train": 1.0 - sum(shares.values()), **shares}
+    missed = []
+    for part, rows in split.items():
+        wanted = shares[part] * raw.n_rows
+        if abs(len(rows) - wanted) > MOST_MISSED * wanted:
+            missed.append(f"{part} has {len(rows)}, asked for {wanted:.0f}")
+    if not missed:
+        return []
+    n_groups = 0 if raw.groups is None else len(set(raw.groups.tolist()))
+    why = _WHY_MISSED[spec.method].format(column=spec.group, n_groups=n_groups)
+    return [f"of the {count_of(raw.n_rows, 'row')} {'; '.join(missed)}: {why}"]
 
 
 def part_of(numbers: npt.NDArray[np.float64], spec: SplitSpec) -> Parts:

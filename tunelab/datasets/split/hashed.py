@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tunelab.datasets import texts
 from tunelab.datasets.digest import Digests, text_digests, uniforms
 from tunelab.datasets.sources import RawData
-from tunelab.datasets.split.base import Parts, part_of
+from tunelab.datasets.split.base import PART_NAMES, Parts, count_of, part_of
 from tunelab.errors import DataError
 
 if TYPE_CHECKING:  # a worker imports this package and needs no study file
@@ -31,10 +31,16 @@ def by_group(raw: RawData, digests: Digests, spec: SplitSpec) -> Parts:  # noqa:
     would make a network that has memorised them look as if it had learned.
 
     Raises:
-        DataError: If the rows have no groups.
+        DataError: If the rows have no groups, or fewer than there are parts.
     """
     if raw.groups is None:
         raise DataError("data.split.group: the data have no column of groups")
     codes, groups = texts.encode(raw.groups)
+    if len(groups) < len(PART_NAMES):
+        raise DataError(
+            f"data.split.group: column {spec.group} has {count_of(len(groups), 'group')}, and "
+            f"three parts need at least {len(PART_NAMES)}",
+            hint="choose another column, or another data.split.method",
+        )
     parts: Parts = part_of(uniforms(text_digests(groups), "group", spec.seed), spec)[codes]
     return parts
