@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.service.conftest import environment
-from tunelab.errors import DatabaseError, StudyConflictError, StudyFileError
+from tunelab.errors import DatabaseError, NotFoundError, StudyConflictError, StudyFileError
 from tunelab.service.launch import launch, relaunch
 from tunelab.spec.study_file import read_study_file
 from tunelab.storage.claims import claim_next, requeue_lost
@@ -149,3 +149,18 @@ def test_closed_streams_change_nothing_but_what_is_read(tmp_path):
     with database.read() as connection:
         ended = [trial.state for trial in study_trials(connection, study.id)]
     assert (ended, has_more) == (["finished", "finished"], False)
+
+
+def test_a_study_without_prepared_data_and_without_their_file_says_which_is_missing(tmp_path):
+    csv, path = tmp_path / "points.csv", tmp_path / "points.yaml"
+    csv.write_text("\n".join(["x,kind", *(f"{i},{'ab'[i % 2]}" for i in range(60))]))
+    path.write_text(CSV_STUDY.replace("DATA", "points.csv"))
+    url = f"sqlite:///{tmp_path / 'tunelab.db'}"
+    launch(url, read_study_file(path))
+    shutil.rmtree(tmp_path / ".tunelab" / "data")
+    csv.unlink()
+    with pytest.raises(NotFoundError, match=r"there is no file '.*points\.csv'") as missing:
+        relaunch(url, "points")
+    assert missing.value.hint == (
+        "what was prepared at the start of points #1 is gone: bring its data back"
+    )
