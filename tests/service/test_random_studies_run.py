@@ -13,10 +13,13 @@ from tests.spec.test_random_studies import (
     COMPATIBLE_NETWORK,
     COMPATIBLE_SCHEDULES,
     as_list,
+    damaged,
+    damages,
     dimensions,
     family,
     some,
 )
+from tunelab.errors import TunelabError
 from tunelab.execution.worker import work
 from tunelab.service.estimate import rehearse
 from tunelab.service.resolved_launch import launch_with
@@ -141,6 +144,49 @@ def test_a_valid_study_file_runs_and_its_resolved_form_means_the_same(tmp_path_f
     assert differences(resolved, read_study_file(again).spec) == []
     assert rehearse(again, [], timed=False).spec == resolved
     assert rehearse(again, [], timed=False).data.digest == launched.study.data_digest
+
+
+CSV_FILE = """\
+name: damaged
+task: classification
+data: {source: csv, path: table.csv, target: kind, missing: impute, split: {method: hash, seed: 3}}
+objective: {metric: accuracy}
+search: {sampler: tpe, pruner: median, trials: 20, timeout: 10m, max_epochs: 30, seed: 0}
+space:
+  optimizer: {sgd: {learning_rate: {low: 1e-3, high: 1.0, scale: log}}, adam: {}}
+  schedule: [constant, cosine]
+  layers: {low: 1, high: 3}
+  units: [8, 16]
+  batch_size: 8
+monitor: {preset: careful, patience: 12}
+"""
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+@given(changes=damages)
+def test_a_damaged_file_starts_or_is_refused_with_a_place_and_leaves_nothing(
+    tmp_path_factory, changes
+):
+    folder = tmp_path_factory.mktemp("study")
+    (folder / "table.csv").write_text(table())
+    text = CSV_FILE
+    for change in changes:
+        text = damaged(text, change)
+    path = folder / "study.yaml"
+    path.write_bytes(text.encode())
+    url = f"sqlite:///{folder / 'tunelab.db'}"
+    refused = None
+    try:
+        launch_with(url, path, [], new=False).database.close()
+    except TunelabError as error:
+        refused = error
+    if refused is None:
+        return
+    assert refused.exit_code in (2, 3)
+    assert {item.name for item in folder.iterdir()} == {"table.csv", "study.yaml"}
+    for problem in getattr(refused, "problems", ()):
+        empty = problem.message == "the study file is empty"
+        assert problem.line is not None or empty or problem.file.endswith("table.csv")
 
 
 def run(database, study) -> None:
