@@ -38,8 +38,8 @@ LIBRARIES: dict[str, set[str]] = {
     "spec": {"pydantic", "pydantic_core", "ruamel"},
     "datasets": {"numpy", "sklearn", "pyarrow"},
     "storage": {"sqlalchemy", "alembic", "numpy"},
-    "execution": {"threadpoolctl", "numpy"},
-    "tuning": {"optuna", "numpy", "scipy"},
+    "execution": {"threadpoolctl", "numpy", "sqlalchemy"},
+    "tuning": {"optuna", "numpy", "scipy", "sqlalchemy"},
     "service": {"sqlalchemy", "numpy", "mlflow", "matplotlib"},
     "cli": {"typer", "rich", "sqlalchemy"},
 }
