@@ -32,6 +32,7 @@ MIRROR_SILENT_SECONDS = 1.0  # before a person is told what the program waits fo
 _CATCHES_UP = "the next start catches up"
 _SHORT_LIFE_SECONDS = 5.0
 _MAX_SHORT_LIVES = 3
+_REAP_SECONDS = 1.0
 _ALARM = 14  # the number of SIGALRM, which ends a worker whose trial hangs (see execution.limits)
 _CLAIMED = "claimed trial "  # a worker's line for each trial that it takes
 
@@ -185,12 +186,14 @@ class Workers:
 
     def death_of(self, owner: Owner) -> Death | None:
         """What a worker died of; None if it lives or was none of these."""
+        if not owner.is_dead or owner.host != Owner.this_process().host:
+            return None
         for child in self._children:
-            code = child.process.poll()
-            if code is not None:
-                self._note_death(child.process.pid, code)
-        here = Owner.this_process()
-        return self._deaths.get(owner.pid) if owner.host == here.host else None
+            if child.process.pid == owner.pid:
+                # Its threads may take a moment longer than itself.
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._note_death(owner.pid, child.process.wait(_REAP_SECONDS))
+        return self._deaths.get(owner.pid)
 
     def kill(self) -> None:
         """End all workers at once; what they have not stored is lost."""
