@@ -10,9 +10,9 @@ database as it was, and one that comes second waits and finds the work done.
 from __future__ import annotations
 
 import sqlite3
-import time
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from sqlalchemy import Column, Connection, MetaData, String, Table, inspect, select
@@ -91,7 +91,7 @@ def open_database(url: str, *, create: bool = True, schema: Schema = SCHEMA) -> 
 def upgrade_database(url: str, schema: Schema = SCHEMA) -> Upgrade:
     """Bring the study database at ``url`` to the newest schema; nothing is done twice.
 
-    An SQLite file is copied first: ``tunelab.db.schema-0001.20260131T235959Z`` beside it.
+    An SQLite file is copied first: ``tunelab.db.schema-0001.20260131T235959.000000Z`` beside it.
 
     Raises:
         DatabaseError: If it is missing or cannot be opened, or its schema is newer than this
@@ -185,7 +185,7 @@ def _copy_beside(path: Path, schema: str) -> Path:
     Raises:
         DiskError: If that fails.
     """
-    now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     copy = path.with_name(f"{path.name}.schema-{schema}.{now}")
     try:
         with (
