@@ -198,9 +198,13 @@ def test_a_trials_memory_is_bytes_or_a_size(tmp_path, text, size):
         ("2 gigabytes", "must be a size such as 2GB or 512MB, got '2 gigabytes'"),
         ("2gb", "must be a size such as 2GB or 512MB, got '2gb'"),
         ("-1MB", "must be a size such as 2GB or 512MB, got '-1MB'"),
-        ("0", "must be in [1000000, 1e+15], got 0"),
-        (".inf", "must be in [1000000, 1e+15], got inf"),
-        ("true", "must be a number in [1000000, 1e+15], got true"),
+        ("0", "must be from 1MB to 1000TB, got 0"),
+        ("512", "must be from 1MB to 1000TB, got 512"),
+        (".inf", "must be from 1MB to 1000TB, got inf"),
+        (".nan", "must be from 1MB to 1000TB, got nan"),
+        ("2000TB", "must be from 1MB to 1000TB, got '2000TB'"),
+        ("true", "must be a size such as 2GB or 512MB, got true"),
+        ("[1GB]", "must be a size such as 2GB or 512MB, got a list"),
     ],
 )
 def test_what_a_trials_memory_cannot_be(tmp_path, text, message):

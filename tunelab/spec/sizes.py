@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 
-from tunelab.spec.rules import Number, RefusedError
+from tunelab.spec.rules import RefusedError, shown
 
 _UNITS = {f"{letter}B": 1000**n for n, letter in enumerate("KMGT", 1)}
 _UNITS |= {f"{letter}iB": 1024**n for n, letter in enumerate("KMGT", 1)}
 _PATTERN = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,6})?) ?([KMGT]i?B)")
 _LEAST, _GREATEST = 10**6, 10**15
-_RANGE = Number("float", _LEAST, _GREATEST)
 
 
 def n_bytes(given: object) -> int:
@@ -22,13 +21,15 @@ def n_bytes(given: object) -> int:
     Raises:
         RefusedError: If it is neither, or not from 1 MB to 1000 TB.
     """
+    size = given
     if isinstance(given, str):
         match = _PATTERN.fullmatch(given)
-        if not match:
-            raise RefusedError(f"must be a size such as 2GB or 512MB, got {given[:60]!r}")
-        number, unit = match.groups()
-        given = float(number) * _UNITS[unit]
-    return int(_RANGE.check(given))
+        size = float(match[1]) * _UNITS[match[2]] if match else None
+    if isinstance(size, bool) or not isinstance(size, int | float):
+        raise RefusedError(f"must be a size such as 2GB or 512MB, got {shown(given)}")
+    if not _LEAST <= size <= _GREATEST:
+        raise RefusedError(f"must be from 1MB to 1000TB, got {shown(given)}")
+    return int(size)
 
 
 def shown_size(size: float) -> str:
