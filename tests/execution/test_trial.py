@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -202,3 +203,47 @@ def test_a_trial_that_was_given_back_continues_to_the_bit(small_study, stop_afte
         [getattr(epoch, name) for name in measured] for epoch in curves[1]
     ]
     assert [epoch.epoch for epoch in curves[0]] == list(range(1, first.n_epochs + 1))
+
+
+def test_training_time_counts_over_attempts(small_study, monkeypatch):
+    """An epoch takes a second; the trial may train for 10 and has to leave after some 6."""
+    small = small_study(trial_timeout=10)
+    small.insert(1)
+    seconds = [0.0]
+    monkeypatch.setattr(
+        "tunelab.execution.limits.time", SimpleNamespace(monotonic=lambda: seconds[0])
+    )
+    monkeypatch.setattr("tunelab.execution.limits._set_alarm", lambda _seconds: None)
+    backend = ScriptedBackend(FALLING, FALLING)
+
+    def tick_until(end: float) -> bool:
+        seconds[0] += 1.0
+        return seconds[0] > end
+
+    work(small.database, small.study.id, lambda: tick_until(7.0), backend)
+    with small.database.read() as connection:
+        (waiting,) = study_trials(connection, small.study.id)
+    assert waiting.state is TrialState.WAITING
+    assert 5 <= waiting.n_epochs <= 7
+    work(small.database, small.study.id, lambda: tick_until(30.0), backend)
+    with small.database.read() as connection:
+        (failed,) = study_trials(connection, small.study.id)
+        curve = trial_curve(connection, failed.id)
+    assert failed.end_reason is EndReason.FAILED
+    # The epoch that was cut short is trained again, and its time counts.
+    assert 8 <= failed.n_epochs <= 10
+    assert [record.epoch for record in curve] == list(range(1, failed.n_epochs + 1))
+    assert failed.reason.startswith(
+        f"trial_timeout of 10 s exceeded: at epoch {failed.n_epochs} of 60 after 10 s of training "
+        "(with optimizer=adam"
+    )
+
+
+def test_a_system_exit_fails_its_trial_and_the_worker_goes_on(small_study):
+    small = small_study(max_epochs=5)
+    small.insert(2)
+    backend = ScriptedBackend([FALLING[0], SystemExit(3)], FALLING[:5])
+    failed, fine = run_all(small, backend, 2)
+    assert (failed.end_reason, failed.n_epochs) == (EndReason.FAILED, 1)
+    assert failed.reason.startswith("SystemExit: 3 (with optimizer=adam ")
+    assert fine.end_reason is EndReason.COMPLETED

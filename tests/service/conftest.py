@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +45,14 @@ class Folder:
     def write_study(self, n_trials: int) -> None:
         self.study_file.write_text(STUDY.replace("TRIALS", str(n_trials)))
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """`tunelab study start small.yaml` as a process group of its own."""
+    def start(self, *arguments: str, before: Sequence[str] = ()) -> subprocess.Popen[str]:
+        """`tunelab study start small.yaml` as a process group of its own.
+
+        ``before`` is a command that runs the command behind it.
+        """
+        program = [sys.executable, "-m", "tunelab", "study", "start", "small.yaml"]
         return subprocess.Popen(
-            [sys.executable, "-m", "tunelab", "study", "start", "small.yaml", *arguments],
+            [*before, *program, *arguments],
             cwd=self.path,
             env=environment() | self.variables,
             stdout=subprocess.PIPE,

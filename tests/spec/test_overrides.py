@@ -32,6 +32,8 @@ VALUES = {
     "search.sampler": ["random"],
     "search.pruner": ["none", {"name": "median", "startup_trials": 3}],
     "search.timeout": ["10m", 90],
+    "search.trial_timeout": ["90s", 0.5],
+    "search.trial_memory": ["2GB", 64000000],
     "space.units": [64, [16, 32], {"low": 8, "high": 9}],
     "space.units.low": [20],
     "space.units.high": [256],

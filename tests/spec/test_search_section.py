@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunelab.errors import StudyFileError
+from tunelab.spec.overrides import variables
 from tunelab.spec.sections import PrunerSpec, SearchSpec
 from tunelab.spec.study import StudySpec
 from tunelab.spec.study_file import read_study_file
@@ -172,3 +173,58 @@ def test_every_search_means_the_same_when_it_is_read_again(pruner, sampler, flat
     written = spec.search.pruner.to_mapping()
     assert {key: written[key] for key in pruner} == pruner
     assert list(written)[1:] == list(SETTINGS[pruner["name"]])
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("2GB", 2_000_000_000),
+        ("512MB", 512_000_000),
+        ("1.5 GiB", 1_610_612_736),
+        ("900000KB", 900_000_000),
+        ("3000000", 3_000_000),
+    ],
+)
+def test_a_trials_memory_is_bytes_or_a_size(tmp_path, text, size):
+    read = search(tmp_path, f"search: {{trial_memory: {text}}}")
+    assert read.trial_memory_bytes == size
+    assert read.to_mapping()["trial_memory"] == size
+    assert SearchSpec(**read.to_mapping()) == read
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("2 gigabytes", "must be a size such as 2GB or 512MB, got '2 gigabytes'"),
+        ("2gb", "must be a size such as 2GB or 512MB, got '2gb'"),
+        ("-1MB", "must be a size such as 2GB or 512MB, got '-1MB'"),
+        ("0", "must be from 1MB to 1000TB, got 0"),
+        ("512", "must be from 1MB to 1000TB, got 512"),
+        (".inf", "must be from 1MB to 1000TB, got inf"),
+        (".nan", "must be from 1MB to 1000TB, got nan"),
+        ("2000TB", "must be from 1MB to 1000TB, got '2000TB'"),
+        ("true", "must be a size such as 2GB or 512MB, got true"),
+        ("[1GB]", "must be a size such as 2GB or 512MB, got a list"),
+    ],
+)
+def test_what_a_trials_memory_cannot_be(tmp_path, text, message):
+    found = problem(tmp_path, f"search: {{trial_memory: {text}}}")
+    assert (found.key, found.message) == ("search.trial_memory", message)
+
+
+def test_a_trials_time_is_a_duration(tmp_path):
+    read = search(tmp_path, "search: {trial_timeout: 1m30s}")
+    assert read.trial_timeout_seconds == 90.0
+    assert search(tmp_path, "").trial_timeout_seconds is None
+    assert "trial_timeout" not in search(tmp_path, "").to_mapping()
+    found = problem(tmp_path, "search: {trial_timeout: 0s}")
+    assert (found.key, found.message) == (
+        "search.trial_timeout",
+        "must be in (0, 31622400], got 0",
+    )
+
+
+def test_the_limits_of_a_trial_have_variables(tmp_path):
+    given = {"TUNELAB_TRIAL_TIMEOUT": "10m", "TUNELAB_TRIAL_MEMORY": "2GB"}
+    found = {setting.key: setting.node.plain() for setting in variables(given)}
+    assert found == {"search.trial_timeout": "10m", "search.trial_memory": "2GB"}

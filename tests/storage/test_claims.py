@@ -122,7 +122,7 @@ def test_the_third_lost_worker_ends_a_trial_as_failed_with_the_cause(bench):
     failed, waiting = bench.trials()
     assert (failed.state, failed.end_reason) == (TrialState.FINISHED, EndReason.FAILED)
     assert failed.reason.startswith("3 workers died or fell silent")
-    assert failed.error == failed.reason
+    assert failed.reason == f"{failed.error} (with units=0)"
     assert failed.ended_at is not None
     assert waiting.state is TrialState.WAITING
     assert bench.claim().number == 1

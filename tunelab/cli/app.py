@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tunelab.cli import db as db_commands
 from tunelab.cli import methods, study_read, study_run
 from tunelab.cli.console import put
 from tunelab.cli.options import Port
@@ -30,6 +31,8 @@ app = _group(
 )
 study = _group("Start, watch, stop and read studies.")
 app.add_typer(study, name="study")
+db = _group("Upgrade, back up and restore the study database.")
+app.add_typer(db, name="db")
 
 
 def _version(given: bool) -> None:
@@ -66,6 +69,11 @@ def _study(context: typer.Context) -> None:
     _help_without_command(context)
 
 
+@db.callback(epilog="Example: tunelab db backup studies.backup")
+def _db(context: typer.Context) -> None:
+    _help_without_command(context)
+
+
 @app.command(epilog="Example: tunelab ui --port 5001")
 def ui(port: Port = 5000) -> None:
     """Serve the MLflow dashboard on this machine until Ctrl-C."""
@@ -76,6 +84,7 @@ def ui(port: Port = 5000) -> None:
 
 for _commands in (study_run, study_read):
     _commands.register(study)
+db_commands.register(db)
 methods.register(app)
 
 

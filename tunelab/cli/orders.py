@@ -9,7 +9,7 @@ import typer
 from tunelab.cli.console import is_terminal, tell
 from tunelab.cli.formats import count
 from tunelab.errors import TunelabError, UsageError
-from tunelab.service.control import remove_study, stop_study
+from tunelab.service.control import cancel, remove_study, stop_study
 from tunelab.service.resolved import forget_deleted
 from tunelab.service.summary import summarize
 from tunelab.storage.engine import Database
@@ -34,6 +34,17 @@ def stop_and_tell(database: Database, name: str) -> None:
     tell(
         f"stopped {study.title}: {n_finished} of {count(study.n_trials, 'trial')} finished; "
         f"`tunelab study resume {study.name}` goes on"
+    )
+
+
+def cancel_and_tell(database: Database, name: str) -> None:
+    """Stop a study at once and say where it stands."""
+    study = cancel(database, name)
+    with database.read() as connection:
+        n_finished = summarize(connection, study).n_finished
+    tell(
+        f"cancelled {study.title}: {n_finished} of {count(study.n_trials, 'trial')} finished; "
+        f"`tunelab study resume {study.name}` goes on, from the last checkpoints"
     )
 
 

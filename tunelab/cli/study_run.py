@@ -92,12 +92,17 @@ def resume(
     raise typer.Exit(code)
 
 
-def stop(name: StudyName) -> None:
+def stop(
+    name: StudyName,
+    now: Annotated[
+        bool, typer.Option("--now", help="At once: trials go back to their last checkpoints.")
+    ] = False,
+) -> None:
     """Stop a running study in order: its trials are saved and can go on."""
-    from tunelab.cli.orders import stop_and_tell
+    from tunelab.cli.orders import cancel_and_tell, stop_and_tell
 
     with existing_database() as database:
-        stop_and_tell(database, name)
+        (cancel_and_tell if now else stop_and_tell)(database, name)
 
 
 def delete(

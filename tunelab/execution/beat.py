@@ -37,5 +37,7 @@ class Beat:
         while not self._ended.wait(self._interval):
             claim = self.claim
             if claim is not None:
-                with contextlib.suppress(DatabaseError), self._database.write() as connection:
+                # Also where the trial has used up the memory that it may have.
+                failures = contextlib.suppress(DatabaseError, MemoryError)
+                with failures, self._database.write() as connection:
                     beat(connection, claim)

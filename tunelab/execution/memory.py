@@ -11,9 +11,10 @@ from __future__ import annotations
 import ctypes
 import sys
 
-# The numbers of the two settings in glibc's malloc.h.
+# The numbers of the settings in glibc's malloc.h.
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
+_M_ARENA_MAX = -8
 
 KEPT_BYTES = 256 * 2**20
 _MAPPED_BYTES = 32 * 2**20  # the most that glibc takes; larger arrays are mapped one by one
@@ -26,10 +27,20 @@ def keep_freed_memory() -> bool:
         Whether the C library can do that. glibc can; musl and those of macOS and Windows manage
         their memory in their own way.
     """
+    return _set((_M_MMAP_THRESHOLD, _MAPPED_BYTES), (_M_TRIM_THRESHOLD, KEPT_BYTES))
+
+
+def use_one_arena() -> bool:
+    """Have all threads share one heap: glibc reserves 64 MB of addresses for each other one.
+
+    Returns:
+        Whether the C library can do that.
+    """
+    return _set((_M_ARENA_MAX, 1))
+
+
+def _set(*settings: tuple[int, int]) -> bool:
     if not sys.platform.startswith("linux"):
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is None:
-        return False
-    settings = ((_M_MMAP_THRESHOLD, _MAPPED_BYTES), (_M_TRIM_THRESHOLD, KEPT_BYTES))
-    return all(mallopt(setting, size) == 1 for setting, size in settings)
+    return mallopt is not None and all(mallopt(setting, size) == 1 for setting, size in settings)

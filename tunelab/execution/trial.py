@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tunelab.execution.backends import Backend, Run
+from tunelab.execution.limits import TrialLimits, time_over
 from tunelab.spec.hyperparameters import Hyperparameters
 from tunelab.spec.study import StudySpec
 from tunelab.storage.claims import Claim
@@ -15,6 +16,11 @@ from tunelab.storage.states import TIME_OVER, EndReason
 from tunelab.training.arrays import StateDict, TrainingData
 from tunelab.training.metrics import METRICS, baseline_score
 from tunelab.training.monitor import Monitor, Signal, Verdict
+from tunelab.training.records import EpochRecord
+
+
+class TrialLimitError(Exception):
+    """The trial has used up what it may use."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,12 +32,14 @@ class Task:
         data: Training and validation rows.
         baseline_loss: Validation loss of the constant predictor.
         backend: What trains.
+        limits: What a trial may use.
     """
 
     spec: StudySpec
     data: TrainingData
     baseline_loss: float
     backend: Backend
+    limits: TrialLimits = field(default_factory=TrialLimits)
 
     @property
     def maximize(self) -> bool:
@@ -96,36 +104,49 @@ def run_trial(
 
     Raises:
         LostLeaseError: If the trial was taken from this worker meanwhile.
+        TrialLimitError: If the trial has trained for longer than it may.
     """
     max_epochs = task.spec.search.max_epochs
     hyperparameters = Hyperparameters.from_flat(claim.hyperparameters)
     monitor = task.monitor(hyperparameters)
     rung_values: dict[int, float] = {}
     state: StateDict | None = None
+    limits, clock = task.limits, task.limits.clock
+    clock.reset()
     if claim.checkpoint is not None:
         _, saved = claim.checkpoint
         state = saved["run"]
         monitor.load_state_dict(saved["monitor"])
         rung_values = {int(rung): value for rung, value in saved["rung_values"].items()}
-    run = task.backend.start(
-        hyperparameters,
-        task.data,
-        max_epochs=max_epochs,
-        seed=claim.seed,
-        loss=task.spec.objective.loss,
-        score=task.score,
-        state=state,
-        should_stop=should_stop,
-    )
+        clock.reset(saved.get("seconds", 0.0))
+    with limits.training():
+        run = task.backend.start(
+            hyperparameters,
+            task.data,
+            max_epochs=max_epochs,
+            seed=claim.seed,
+            loss=task.spec.objective.loss,
+            score=task.score,
+            state=state,
+            should_stop=lambda: should_stop() or clock.is_over,
+        )
+    records = iter(run)
+
+    def next_record() -> EpochRecord | None:
+        with limits.training():
+            return next(records, None)
 
     def snapshot() -> StateDict:
         return {
             "run": run.state_dict(),
             "monitor": monitor.state_dict(),
             "rung_values": {str(rung): value for rung, value in rung_values.items()},
+            "seconds": clock.seconds,
         }
 
-    for record in run:
+    epoch = 0 if claim.checkpoint is None else claim.checkpoint[0]
+    while (record := next_record()) is not None:
+        epoch = record.epoch
         verdict = monitor.observe(record)
         if verdict.is_best:
             run.keep_best()
@@ -148,6 +169,9 @@ def run_trial(
             )
     if not run.interrupted:
         raise RuntimeError(f"the backend's run ended before epoch {max_epochs}, its budget")
+    if clock.is_over and clock.limit_seconds is not None and not should_stop():
+        reached = f"epoch {epoch} of {max_epochs} after {clock.seconds:.4g} s of training"
+        raise TrialLimitError(time_over(clock.limit_seconds, reached))
     recorder.release(snapshot)
     return None
 

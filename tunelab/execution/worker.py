@@ -25,8 +25,9 @@ from tunelab.datasets import load_training_data, open_prepared
 from tunelab.errors import TunelabError
 from tunelab.execution.backends import BACKENDS, Backend
 from tunelab.execution.beat import Beat
+from tunelab.execution.limits import TrialLimits, out_of_memory
 from tunelab.execution.memory import keep_freed_memory
-from tunelab.execution.trial import Task, run_trial
+from tunelab.execution.trial import Task, TrialLimitError, run_trial
 from tunelab.spec.study import StudySpec
 from tunelab.storage.claims import (
     Claim,
@@ -35,6 +36,7 @@ from tunelab.storage.claims import (
     claim_next,
     held_claim,
     requeue_lost,
+    with_configuration,
 )
 from tunelab.storage.engine import Database
 from tunelab.storage.leases import coordinator_lease, lease_holder
@@ -48,6 +50,8 @@ from tunelab.storage.studies import StudyRow, study_by_id
 from tunelab.storage.workers import register_worker, unregister_worker
 
 POLL_SECONDS = 0.02
+CLAIMED = "claimed trial"
+_GONE_SECONDS = 10.0  # more than it takes to checkpoint and leave
 
 
 def work(
@@ -79,6 +83,7 @@ def work(
         data=load_training_data(open_prepared(Path(study.data_path))),
         baseline_loss=study.baseline_loss,
         backend=backend or BACKENDS[spec.backend](),
+        limits=TrialLimits(spec.search),
     )
     n_ended = 0
     claim: Claim | None = None
@@ -91,6 +96,8 @@ def work(
                 time.sleep(POLL_SECONDS)
                 continue
             beat.claim = claim
+            # Whoever started this worker learns from it what the worker died of, if it dies.
+            print(f"{CLAIMED} {claim.number}", flush=True)
             try:
                 recorder = Recorder(database, claim, maximize=task.maximize)
                 outcome = _outcome(task, claim, recorder, should_stop)
@@ -125,23 +132,21 @@ def _outcome(
     except (LostLeaseError, KeyboardInterrupt):
         raise
     except MemoryError:
-        reason = "out of memory"
+        reason = out_of_memory(task.limits.memory.limit_bytes)
+    except TrialLimitError as limit:
+        reason = str(limit)
     except TunelabError:
         raise  # the database or the data, not the trial
-    except Exception as error:
+    except BaseException as error:  # a sys.exit() in the middle of training is one, too
         traceback.print_exc()
         reason = f"{type(error).__name__}: {error}"
     return Outcome(
         end_reason=EndReason.FAILED,
-        reason=f"{reason} (with {_shown(claim)})",
+        reason=with_configuration(reason, claim.hyperparameters),
         verdict=recorder.verdict,
         best_value=None,
         error=reason,
     )
-
-
-def _shown(claim: Claim) -> str:
-    return " ".join(f"{name}={value}" for name, value in claim.hyperparameters.items())
 
 
 def _claim(database: Database, study_id: int, owner: Owner) -> Claim | None:
@@ -193,6 +198,10 @@ def _await_order(leave: threading.Event) -> None:
     while os.read(0, 1024):
         pass
     leave.set()
+    # In a step that never returns no flag is read. The one who would end this process may
+    # be gone: then it ends itself.
+    time.sleep(_GONE_SECONDS)
+    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -19,8 +19,10 @@ from typing import IO
 from tunelab.errors import TunelabError
 from tunelab.service.events import EpochFinished, Event, TrialFinished
 from tunelab.service.mirror.backlog import unsent
+from tunelab.storage.claims import Death
 from tunelab.storage.engine import Database
 from tunelab.storage.location import DATABASE_URL_VARIABLE
+from tunelab.storage.owners import Owner
 
 LEAVE_SECONDS = 5.0  # for a worker to checkpoint and leave
 MIRROR_DELAY_SECONDS = 0.5
@@ -30,6 +32,9 @@ MIRROR_SILENT_SECONDS = 1.0  # before a person is told what the program waits fo
 _CATCHES_UP = "the next start catches up"
 _SHORT_LIFE_SECONDS = 5.0
 _MAX_SHORT_LIVES = 3
+_REAP_SECONDS = 1.0
+_ALARM = 14  # the number of SIGALRM, which ends a worker whose trial hangs (see execution.limits)
+_CLAIMED = "claimed trial "  # a worker's line for each trial that it takes
 
 # One BLAS thread a worker, parallelism by processes; read when NumPy is loaded.
 _ONE_THREAD = dict.fromkeys(
@@ -132,12 +137,21 @@ class Workers:
         database: The study database.
         study_id: Key of the study.
         n_workers: How many to run.
+        trial_timeout: The seconds that a trial may train; None for no limit.
     """
 
-    def __init__(self, database: Database, study_id: int, n_workers: int) -> None:
+    def __init__(
+        self,
+        database: Database,
+        study_id: int,
+        n_workers: int,
+        trial_timeout: float | None = None,
+    ) -> None:
         self._database = database
         self._study_id = study_id
+        self._trial_timeout = trial_timeout
         self._short_lives = 0
+        self._deaths: dict[int, Death] = {}  # process number -> what it died of
         self._children = [self._start(slot) for slot in range(n_workers)]
 
     def tend(self) -> list[str]:
@@ -147,24 +161,44 @@ class Workers:
             A sentence for each.
 
         Raises:
-            TunelabError: If they die as soon as they are started.
+            TunelabError: If they die as soon as they are started, before they have a trial. One
+                that dies in a trial is the trial's matter, which fails in the end.
         """
         notices = []
         for slot, child in enumerate(self._children):
             code = child.process.poll()
             if code is None:
                 continue
-            said = [line for line in child.new_lines() if line.startswith("error: ")]
-            cause = said[-1].removeprefix("error: ") if said else f"exit code {code}"
-            short = time.monotonic() - child.started < _SHORT_LIFE_SECONDS
+            said = child.new_lines()
+            errors = [line.removeprefix("error: ") for line in said if line.startswith("error: ")]
+            cause = errors[-1] if errors else self._note_death(child.process.pid, code).cause
+            trials = [line.removeprefix(_CLAIMED) for line in said if line.startswith(_CLAIMED)]
+            short = not trials and time.monotonic() - child.started < _SHORT_LIFE_SECONDS
             self._short_lives = self._short_lives + 1 if short else 0
             if self._short_lives >= _MAX_SHORT_LIVES:
                 raise TunelabError(
                     f"workers end as soon as they are started: {cause}", hint=f"see {child.log}"
                 )
-            notices.append(f"a worker ended ({cause}); another takes its place")
+            where = f" in trial {trials[-1]}" if trials else ""
+            notices.append(f"a worker ended{where} ({cause}); another takes its place")
             self._children[slot] = self._start(slot)
         return notices
+
+    def death_of(self, owner: Owner) -> Death | None:
+        """What a worker died of; None if it lives or was none of these."""
+        if not owner.is_dead or owner.host != Owner.this_process().host:
+            return None
+        for child in self._children:
+            if child.process.pid == owner.pid:
+                # Its threads may take a moment longer than itself.
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._note_death(owner.pid, child.process.wait(_REAP_SECONDS))
+        return self._deaths.get(owner.pid)
+
+    def kill(self) -> None:
+        """End all workers at once; what they have not stored is lost."""
+        for child in self._children:
+            child.kill()
 
     def leave(self) -> None:
         """Have all workers give their trials back and leave; kill those that do not."""
@@ -174,10 +208,30 @@ class Workers:
         for child in self._children:
             child.wait(deadline)
 
+    def _note_death(self, pid: int, code: int) -> Death:
+        if code == -_ALARM and self._trial_timeout is not None:
+            limit = f"trial_timeout of {self._trial_timeout:g} s exceeded"
+            death = Death(f"{limit}: one step of training did not return", final=True)
+        elif code < 0:
+            death = Death(f"killed by {_signal_name(-code)}")
+        else:
+            death = Death(f"exit code {code}")
+        self._deaths[pid] = death
+        return death
+
     def _start(self, slot: int) -> Child:
         log = self._database.home / "logs" / f"study-{self._study_id}-worker-{slot + 1}.log"
         arguments = ["--study", str(self._study_id)]
         return Child("tunelab.execution.worker", arguments, self._database, log)
+
+
+def _signal_name(number: int) -> str:
+    if number == signal.SIGKILL:
+        return "SIGKILL, as the system does when memory runs out"
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 class MirrorProcess:

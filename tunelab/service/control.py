@@ -6,14 +6,17 @@ import shutil
 import time
 from pathlib import Path
 
+from sqlalchemy import Connection
+
 from tunelab.errors import UsageError
 from tunelab.storage.claims import requeue_lost
 from tunelab.storage.engine import Database
 from tunelab.storage.leases import coordinator_lease, lease_holder
-from tunelab.storage.states import StudyState
+from tunelab.storage.states import STOPPED, StudyState
 from tunelab.storage.studies import (
     StudyRow,
     all_studies,
+    cancel_study,
     data_in_use,
     delete_study,
     get_study,
@@ -23,6 +26,7 @@ from tunelab.storage.studies import (
 )
 
 _STOP_SECONDS = 20.0
+_CANCEL_SECONDS = 1.5
 
 
 def stop_study(database: Database, name: str) -> StudyRow:
@@ -36,9 +40,7 @@ def stop_study(database: Database, name: str) -> StudyRow:
         UsageError: If it does not run.
     """
     with database.write() as connection:
-        study = get_study(connection, name)
-        if study.state is not StudyState.RUNNING:
-            raise UsageError(f"{study.title} does not run: it is {study.state}")
+        study = _running(connection, name)
         if lease_holder(connection, coordinator_lease(study.id)) is None:
             # Its processes died; there is nobody to ask.
             requeue_lost(connection, study.id, blamed=False)
@@ -46,7 +48,7 @@ def stop_study(database: Database, name: str) -> StudyRow:
                 connection,
                 study.id,
                 StudyState.STOPPED,
-                end_reason="stopped",
+                end_reason=STOPPED,
                 running_seconds=study.running_seconds,
             )
             return study_by_id(connection, study.id)
@@ -58,6 +60,36 @@ def stop_study(database: Database, name: str) -> StudyRow:
         if study.state is not StudyState.RUNNING:
             break
         time.sleep(0.1)
+    return study
+
+
+def cancel(database: Database, name: str) -> StudyRow:
+    """Stop the study at once: what its trials did since their last checkpoint is lost.
+
+    The database says so before this returns, whether the study's processes answer or not; those
+    that live end when they notice, which is waited for a moment.
+
+    Raises:
+        NotFoundError: If there is no such study.
+        UsageError: If it does not run.
+    """
+    with database.write() as connection:
+        study = _running(connection, name)
+        cancel_study(connection, study)
+    deadline = time.monotonic() + _CANCEL_SECONDS
+    while time.monotonic() < deadline:
+        with database.read() as connection:
+            study = study_by_id(connection, study.id)
+            if lease_holder(connection, coordinator_lease(study.id)) is None:
+                break
+        time.sleep(0.05)
+    return study
+
+
+def _running(connection: Connection, name: str) -> StudyRow:
+    study = get_study(connection, name)
+    if study.state is not StudyState.RUNNING:
+        raise UsageError(f"{study.title} does not run: it is {study.state}")
     return study
 
 

@@ -13,6 +13,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 from tunelab.errors import UsageError
+from tunelab.execution.limits import check_memory_limit
 from tunelab.service.children import (
     MIRROR_SECONDS,
     MIRROR_STOP_SECONDS,
@@ -38,7 +39,7 @@ from tunelab.storage.leases import (
 )
 from tunelab.storage.outages import OUTAGE_SECONDS, OutageError, Patience
 from tunelab.storage.owners import Owner
-from tunelab.storage.states import StudyState
+from tunelab.storage.states import CANCELLED, STOPPED, StudyState
 from tunelab.storage.studies import StudyRow, mark_started, study_by_id
 
 if TYPE_CHECKING:  # Optuna is loaded when the workers are on their way
@@ -90,11 +91,12 @@ def run_study(
         StudyFinished.
 
     Raises:
-        UsageError: If ``n_workers`` is below 1.
+        UsageError: If ``n_workers`` is below 1, or this system knows no limit of memory.
         TunelabError: If the database fails, or workers cannot be started.
     """
     watcher = Watcher(database, study.id)
     summary = watcher.summary()
+    check_memory_limit(summary.spec.search.trial_memory_bytes)
     if n_workers is None:
         n_workers = summary.spec.search.workers or available_cores()
     if n_workers < 1:
@@ -108,7 +110,8 @@ def run_study(
         try:
             yield from _run(database, study.id, lease, watcher, mirror, n_workers, stop)
             if mirror is not None:
-                yield from _send_rest(mirror, stop)
+                hurried = stop.signal is not None or watcher.summary().study.end_reason == CANCELLED
+                yield from _send_rest(mirror, stop, hurried=hurried)
         finally:
             if mirror is not None:
                 mirror.kill()
@@ -127,7 +130,7 @@ def catch_up(database: Database, study: StudyRow, stop: StopRequest) -> Events:
         return
     mirror = MirrorProcess(database, study.id)
     try:
-        yield from _send_rest(mirror, stop)
+        yield from _send_rest(mirror, stop, hurried=stop.signal is not None)
     finally:
         mirror.kill()
 
@@ -152,16 +155,19 @@ def _run(
 ) -> Events:
     """Lead the study; behind it no worker runs, and the study says that it has been left."""
     # Workers load their libraries while this process loads Optuna.
-    workers = Workers(database, study_id, n_workers)
+    trial_timeout = watcher.summary().spec.search.trial_timeout_seconds
+    workers = Workers(database, study_id, n_workers, trial_timeout)
     said: list[str] = []
     outage = Patience(OUTAGE_SECONDS, lambda: stop.signal is not None, said.append).begin()
-    ended = False
+    ended = cancelled = False
     coordinator: Coordinator | None = None
     try:
         from tunelab.tuning.coordinator import Coordinator, Progress
 
         study = database.fetch(lambda connection: study_by_id(connection, study_id))
-        coordinator = Coordinator(database, study, lease, n_workers=n_workers)
+        coordinator = Coordinator(
+            database, study, lease, n_workers=n_workers, death_of=workers.death_of
+        )
         watched = time.monotonic()
         while not ended and stop.signal is None:
             try:
@@ -176,7 +182,10 @@ def _run(
                 continue
             outage.end()
             yield from _notices(said)
-            if progress is Progress.STOP_REQUESTED:
+            if progress is Progress.CANCELLED:
+                cancelled = True
+                workers.kill()
+            if progress in (Progress.STOP_REQUESTED, Progress.CANCELLED):
                 break
             if due:
                 watched = time.monotonic()
@@ -195,7 +204,7 @@ def _run(
         if not ended:
             database.attempt(lambda connection: requeue_lost(connection, study_id, blamed=False))
             if coordinator is not None:
-                coordinator.suspend()
+                coordinator.suspend(CANCELLED if cancelled else STOPPED)
         with contextlib.suppress(OutageError):  # then it ends with this process
             database.attempt(lambda connection: release_lease(connection, lease))
     yield from watcher.poll()
@@ -206,9 +215,8 @@ def _notices(said: list[str]) -> Events:
         yield Notice(said.pop(0))
 
 
-def _send_rest(mirror: MirrorProcess, stop: StopRequest) -> Events:
+def _send_rest(mirror: MirrorProcess, stop: StopRequest, *, hurried: bool) -> Events:
     """Wait for the mirror's last pass; not for long once somebody has pressed Ctrl-C."""
-    hurried = stop.signal is not None
     for said in mirror.leave(MIRROR_STOP_SECONDS if hurried else MIRROR_SECONDS):
         yield Notice(said) if said else None
         if stop.signal is not None and not hurried:

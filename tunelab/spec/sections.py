@@ -20,6 +20,7 @@ from tunelab.spec.data_rules import (
 from tunelab.spec.durations import seconds
 from tunelab.spec.part import Complaint, Part
 from tunelab.spec.rules import Name, Number, RefusedError, Rule, Switch, shown, unknown
+from tunelab.spec.sizes import n_bytes
 from tunelab.spec.tables import (
     DATASETS,
     GRID,
@@ -349,6 +350,10 @@ def _timeout(given: object) -> float | None:
     return None if given is None else seconds(given)
 
 
+def _size(given: object) -> int | None:
+    return None if given is None else n_bytes(given)
+
+
 class SearchSpec(Part):
     """How configurations are proposed, and how much may be spent on them.
 
@@ -361,6 +366,10 @@ class SearchSpec(Part):
         seed: Root of every random number of the search and of its trials.
         workers: Worker processes; None for one a core.
         stop_when_flat: Whether the study ends when its latest trials have improved nothing.
+        trial_timeout_seconds: Training time of one trial, summed over its attempts; a trial that
+            needs more has failed. None for no limit.
+        trial_memory_bytes: By how much a trial may make its worker's address space grow; a trial
+            that needs more has failed. None for no limit.
     """
 
     sampler: Annotated[str, _by(Name("sampler", SAMPLERS))] = "tpe"
@@ -373,6 +382,12 @@ class SearchSpec(Part):
     seed: Annotated[int, _by(_SEED)] = 0
     workers: Annotated[int | None, _by(Number("int", 1, 1024), optional=True)] = None
     stop_when_flat: Annotated[bool, BeforeValidator(_flag)] = False
+    trial_timeout_seconds: Annotated[float | None, BeforeValidator(_timeout)] = Field(
+        default=None, alias="trial_timeout"
+    )
+    trial_memory_bytes: Annotated[int | None, BeforeValidator(_size)] = Field(
+        default=None, alias="trial_memory"
+    )
 
     def contradictions(self) -> list[Complaint]:
         """A grid is there to be walked to its end."""

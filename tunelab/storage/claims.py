@@ -7,7 +7,7 @@ every claim, so that what a worker writes after it has lost its lease is refused
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,23 @@ MAX_LOST_LEASES = 3  # a trial is tried again twice; then it has failed
 
 class LostLeaseError(TunelabError):
     """The trial is no longer this worker's: its lease ran out and another may have it."""
+
+
+@dataclass(frozen=True)
+class Death:
+    """What is known about how a worker died.
+
+    Attributes:
+        cause: What it was, as in "killed by SIGABRT".
+        final: Whether its trial would only end the same way again.
+    """
+
+    cause: str
+    final: bool = False
+
+
+def _unknown(_owner: Owner) -> Death | None:
+    return None
 
 
 @dataclass(frozen=True)
@@ -160,7 +177,12 @@ def beat(connection: Connection, claim: Claim) -> bool:
 
 
 def requeue_lost(
-    connection: Connection, study_id: int, *, blamed: bool, also_silent: bool = True
+    connection: Connection,
+    study_id: int,
+    *,
+    blamed: bool,
+    also_silent: bool = True,
+    death_of: Callable[[Owner], Death | None] = _unknown,
 ) -> Sequence[int]:
     """Take running trials back from workers that are dead or silent. In a write transaction.
 
@@ -174,6 +196,7 @@ def requeue_lost(
             was killed or the machine went down.
         also_silent: Whether to take them also from workers that may live and have not been heard
             of for the grace; not after an outage, when nobody was heard.
+        death_of: Tells what a worker died of, where that is known.
 
     Returns:
         The numbers of the trials taken back.
@@ -184,6 +207,7 @@ def requeue_lost(
             continue
         taken.append(row.number)
         lost = row.lost_leases + blamed
+        death = death_of(Owner.parse(row.owner))
         values: dict[str, Any] = {
             "state": TrialState.WAITING,
             "owner": None,
@@ -191,18 +215,30 @@ def requeue_lost(
             "token": row.token + 1,
             "lost_leases": lost,
         }
-        if lost >= MAX_LOST_LEASES:
+        if lost >= MAX_LOST_LEASES or (death is not None and death.final):
             cause = f"{lost} workers died or fell silent while they trained this trial"
+            if death is not None:
+                cause = death.cause if death.final else f"{cause}; the last was {death.cause}"
             values |= {
                 "state": TrialState.FINISHED,
                 "end_reason": EndReason.FAILED,
-                "reason": cause,
+                "reason": with_configuration(cause, row.hyperparameters),
                 "error": cause,
                 "ended_at": time.time(),
             }
             delete_state(connection, row.id)
         connection.execute(update(trials).where(trials.c.id == row.id).values(**values))
     return taken
+
+
+def with_configuration(cause: str, hyperparameters: Mapping[str, Any]) -> str:
+    """Why a trial failed, and what it was.
+
+    >>> with_configuration("out of memory", {"units": 512, "layers": 4})
+    'out of memory (with units=512 layers=4)'
+    """
+    shown = " ".join(f"{name}={value}" for name, value in hyperparameters.items())
+    return f"{cause} (with {shown})"
 
 
 def has_lost(connection: Connection, study_id: int, *, also_silent: bool = True) -> bool:
@@ -222,6 +258,7 @@ def _running(connection: Connection, study_id: int, *, lock: bool = False) -> Se
             trials.c.owner,
             trials.c.token,
             trials.c.lost_leases,
+            trials.c.hyperparameters,
             (trials.c.expires_at < database_now()).label("expired"),
         )
         .where(trials.c.study_id == study_id, trials.c.state == TrialState.RUNNING)

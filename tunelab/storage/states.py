@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+STOPPED = "stopped"  # the end reason of a study that was left in order
+CANCELLED = "cancelled"  # and of one whose trials were not saved first
 TIME_OVER = "study time ended"  # the reason of trials that were still under way then
 
 

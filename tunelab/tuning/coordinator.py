@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import Enum
 from pathlib import Path
 
@@ -22,10 +22,11 @@ from sqlalchemy import Connection
 from tunelab.datasets import load_training_data, open_prepared
 from tunelab.spec.study import StudySpec
 from tunelab.spec.tables import GRID, LOSSES
-from tunelab.storage.claims import has_lost, requeue_lost
+from tunelab.storage.claims import Death, has_lost, requeue_lost
 from tunelab.storage.engine import Database
 from tunelab.storage.leases import BEAT_SECONDS, Lease, renew_lease
-from tunelab.storage.states import TIME_OVER, EndReason, StudyState, TrialState
+from tunelab.storage.owners import Owner
+from tunelab.storage.states import CANCELLED, STOPPED, TIME_OVER, EndReason, StudyState, TrialState
 from tunelab.storage.studies import (
     StudyRow,
     end_trials,
@@ -59,6 +60,7 @@ class Progress(Enum):
     RUNNING = "running"
     FINISHED = "finished"  # the study has ended and says so in its row
     STOP_REQUESTED = "stop requested"  # by ``study stop``, from some other process
+    CANCELLED = "cancelled"  # by ``study stop --now``: the study's row says so already
     SUPERSEDED = "superseded"  # another coordinator holds the lease
 
 
@@ -70,16 +72,24 @@ class Coordinator:
         study: The study's row, as it is now.
         lease: The study's coordinator lease, held by this process.
         n_workers: Number of workers to keep busy.
+        death_of: Tells what a worker of this process died of.
     """
 
     def __init__(
-        self, database: Database, study: StudyRow, lease: Lease, *, n_workers: int
+        self,
+        database: Database,
+        study: StudyRow,
+        lease: Lease,
+        *,
+        n_workers: int,
+        death_of: Callable[[Owner], Death | None] = lambda _owner: None,
     ) -> None:
         spec = StudySpec.from_mapping(study.spec)
         self._database = database
         self._study_id = study.id
         self._lease = lease
         self._n_workers = n_workers
+        self._death_of = death_of
         self._n_total = study.n_trials
         self._seed = spec.search.seed
         self._grid = spec.search.sampler == GRID
@@ -162,9 +172,9 @@ class Coordinator:
         insert_trials(connection, self._study_id, self._proposed)
         return True
 
-    def suspend(self) -> None:
+    def suspend(self, reason: str = STOPPED) -> None:
         """Note that the study was stopped before its end, unless another runs it by now."""
-        self._end(StudyState.STOPPED, "stopped")
+        self._end(StudyState.STOPPED, reason)
 
     def _restore(self) -> None:
         """Rebuild from the tables what the coordinator before this one knew."""
@@ -191,6 +201,8 @@ class Coordinator:
                 has_lost(c, self._study_id, also_silent=silent),
             )
         )
+        if study.end_reason == CANCELLED:
+            return Progress.CANCELLED
         if study.stop_requested:
             return Progress.STOP_REQUESTED
         # Another ``study start`` may have changed the budget.
@@ -211,7 +223,13 @@ class Coordinator:
                 return False
             update_study(connection, self._study_id, running_seconds=self.running_seconds)
             if lost:
-                requeue_lost(connection, self._study_id, blamed=True, also_silent=silent)
+                requeue_lost(
+                    connection,
+                    self._study_id,
+                    blamed=True,
+                    also_silent=silent,
+                    death_of=self._death_of,
+                )
             if refreshed:
                 set_rung_limits(connection, self._study_id, limits)
             if ends:

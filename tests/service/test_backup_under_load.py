@@ -1,0 +1,53 @@
+"""A backup that is taken while a study runs goes on as that study, on another kind of database."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+
+from tests.service.conftest import Folder
+
+
+@pytest.mark.parametrize(("kind", "other"), [("sqlite", "postgresql"), ("postgresql", "sqlite")])
+def test_a_backup_of_a_running_study_is_restored_elsewhere_and_finishes(
+    kind, other, tmp_path, postgresql_url, postgresql
+):
+    folder = Folder(tmp_path / "one")
+    folder.variables["TUNELAB_MIRROR"] = "no"
+    if kind == "postgresql":
+        folder.variables["TUNELAB_DATABASE_URL"] = postgresql_url
+    folder.write_study(20)
+    process = folder.start("--workers", "2")
+    for number, n_finished in enumerate([0, 3]):
+        folder.wait_for_finished(n_finished)
+        folder.wait_for("SELECT count(*) > 0 FROM trials WHERE state = 'running'")
+        folder.tunelab("db", "backup", f"{number}.db")
+    _, errors = process.communicate(timeout=90)
+    assert process.returncode == 0, errors
+    assert "Traceback" not in errors
+    folder.check_whole(20)
+
+    for number in range(2):
+        file = folder.path / f"{number}.db"
+        raw = sqlite3.connect(file)
+        assert raw.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        numbers = [n for (n,) in raw.execute("SELECT number FROM trials ORDER BY 1")]
+        assert numbers == list(range(len(numbers)))
+        # Every trial has the epochs that its row says.
+        wrong = "SELECT id FROM trials WHERE n_epochs != "
+        wrong += "(SELECT count(*) FROM epochs WHERE trial_id = trials.id)"
+        assert raw.execute(wrong).fetchall() == []
+        ended = set(raw.execute("SELECT number, value FROM trials WHERE state = 'finished'"))
+        assert len(ended) < 20
+        raw.close()
+
+        elsewhere = Folder(tmp_path / f"restored-{number}")
+        elsewhere.variables["TUNELAB_MIRROR"] = "no"
+        if other == "postgresql":
+            elsewhere.variables["TUNELAB_DATABASE_URL"] = postgresql.create()
+        elsewhere.tunelab("db", "restore", str(file))
+        elsewhere.tunelab("study", "resume", "small")
+        elsewhere.check_whole(20)
+        assert ended <= set(elsewhere.sql("SELECT number, value FROM trials"))
+        elsewhere.tunelab("db", "restore", str(file), code=2)

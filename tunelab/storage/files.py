@@ -1,0 +1,76 @@
+"""Files that are whole or not there: written under another name, then renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from tunelab.errors import DiskError, UsageError
+
+
+@contextlib.contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """A place to write a file that nobody else may read; it becomes ``path`` behind the block.
+
+    It lies in the same folder. On an exception nothing is left of it; a process that is killed
+    leaves a file whose name begins with a dot and ends in ``.part``.
+
+    Yields:
+        An empty file with mode 0600.
+
+    Raises:
+        UsageError: If ``path`` exists already, also if somebody else made it meanwhile.
+        DiskError: If the file cannot be written.
+    """
+    _refuse_existing(path)
+    try:
+        number, name = tempfile.mkstemp(".part", f".{path.name}.", path.parent)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    os.close(number)
+    part = Path(name)
+    try:
+        yield part
+        try:
+            _sync(part)
+            _publish(part, path)
+            _sync(path.parent)
+        except OSError as error:
+            raise _cannot_write(path, error) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _publish(part: Path, path: Path) -> None:
+    """Give ``part`` its name, in one step that replaces nothing."""
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        _refuse_existing(path)
+    except OSError:  # a file system without hard links
+        _refuse_existing(path)
+        part.rename(path)
+
+
+def _refuse_existing(path: Path) -> None:
+    if path.exists() or path.is_symlink():
+        raise UsageError(f"{path} exists already", hint="choose another name, or move it away")
+
+
+def _sync(path: Path) -> None:
+    """Have the system write what it holds of a file, or of a folder's list of names."""
+    if os.name == "nt" and path.is_dir():
+        return
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def _cannot_write(path: Path, error: OSError) -> DiskError:
+    cause = error.strerror or str(error)
+    return DiskError(f"cannot write {path}: {cause[:1].lower()}{cause[1:]}")
