@@ -16,11 +16,10 @@ from sqlalchemy import select
 
 from tunelab.service.dashboard import runs_url
 from tunelab.service.mirror.loop import Orders
-from tunelab.service.summary import mirror_lease
 from tunelab.spec.default_space import default_configuration
 from tunelab.spec.study import StudySpec
 from tunelab.storage.engine import Database
-from tunelab.storage.leases import acquire_lease, lease_holder
+from tunelab.storage.leases import acquire_lease, lease_holder, mirror_lease
 from tunelab.storage.mirror_runs import count_behind
 from tunelab.storage.owners import Owner
 from tunelab.storage.rungs import RungLimits

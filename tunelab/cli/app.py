@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tunelab.cli import methods, study_read, study_run
+from tunelab.cli import methods, study_read, study_run, tracking_commands
 from tunelab.cli.console import put
 from tunelab.cli.options import Port
 
@@ -30,6 +30,8 @@ app = _group(
 )
 study = _group("Start, watch, stop and read studies.")
 app.add_typer(study, name="study")
+tracking = _group("Repair what MLflow shows.")
+app.add_typer(tracking, name="tracking")
 
 
 def _version(given: bool) -> None:
@@ -66,6 +68,11 @@ def _study(context: typer.Context) -> None:
     _help_without_command(context)
 
 
+@tracking.callback(epilog="Example: tunelab tracking sync")
+def _tracking(context: typer.Context) -> None:
+    _help_without_command(context)
+
+
 @app.command(epilog="Example: tunelab ui --port 5001")
 def ui(port: Port = 5000) -> None:
     """Serve the MLflow dashboard on this machine until Ctrl-C."""
@@ -76,6 +83,7 @@ def ui(port: Port = 5000) -> None:
 
 for _commands in (study_run, study_read):
     _commands.register(study)
+tracking_commands.register(tracking)
 methods.register(app)
 
 
