@@ -8,7 +8,7 @@ import typer
 
 from tunelab.cli import methods, study_read, study_run, tracking_commands
 from tunelab.cli.console import put
-from tunelab.cli.options import Port
+from tunelab.cli.options import AsJson, Port
 
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -79,6 +79,20 @@ def ui(port: Port = 5000) -> None:
     from tunelab.cli.dashboard import serve
 
     serve(port)
+
+
+@app.command(epilog="Example: tunelab doctor --fix")
+def doctor(
+    fix: Annotated[bool, typer.Option("--fix", help="Repair what can be repaired.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Look for what is wrong: libraries, the study database, MLflow, traces of dead processes.
+
+    Exits with 1 if something is wrong.
+    """
+    from tunelab.cli.doctor import examine_and_tell
+
+    raise typer.Exit(examine_and_tell(fix=fix, as_json=as_json))
 
 
 for _commands in (study_run, study_read):

@@ -32,16 +32,14 @@ _SHORT_LIFE_SECONDS = 5.0
 _MAX_SHORT_LIVES = 3
 
 # One BLAS thread a worker, parallelism by processes; read when NumPy is loaded.
-_ONE_THREAD = dict.fromkeys(
-    (
-        "OMP_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS",
-        "MKL_NUM_THREADS",
-        "VECLIB_MAXIMUM_THREADS",
-        "NUMEXPR_NUM_THREADS",
-    ),
-    "1",
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
 )
+_ONE_THREAD = dict.fromkeys(THREAD_VARIABLES, "1")
 
 
 class Child:

@@ -44,6 +44,12 @@ def open_database(url: str, *, create: bool = True) -> Database:
     return database
 
 
+def schema_version(database: Database) -> str | None:
+    """The version that the database's tables have; None if there are none. Changes nothing."""
+    with database.read() as connection:
+        return _present_version(connection)
+
+
 def _present_version(connection: Connection) -> str | None:
     if not inspect(connection).has_table(VERSION_TABLE):
         return None
