@@ -309,9 +309,8 @@ class Projection:
         ended = trial.state is TrialState.FINISHED
         end_tags = writer.end_tags(trial, curve) if ended else {}
         entries = Entries()
-        if run is not None and ended and run.last_epoch > trial.n_epochs:
-            # An attempt that was lost had come further. MLflow takes no points back.
-            self._discard(run)
+        if run is not None and ended and trial.attempts > 1 and self._is_outdated(run, curve):
+            self._discard(run)  # MLflow takes no points back
             run = None
         if run is None:
             writer.add_hyperparameters(entries, trial)
@@ -339,6 +338,16 @@ class Projection:
         state = self._set_trial_status(study, trial, run)
         reached = max([after, trial.n_epochs, *(row.epoch for row in curve)])
         return replace(run, last_epoch=reached, sent=state)
+
+    def _is_outdated(self, run: MirrorRun, curve: list[EpochRow]) -> bool:
+        """Whether the run shows epochs of a lost attempt that are not the trial's any more.
+
+        That attempt had come further, or the epochs were trained again on another machine.
+        """
+        entries = Entries()
+        self._writer.add_curve(entries, curve)
+        key = self._writer.curve_keys[0]
+        return not set(self._tracking.history(run.run_id, key)) <= set(entries.points)
 
     def _discard(self, run: MirrorRun) -> None:
         self._tracking.delete(run.run_id)

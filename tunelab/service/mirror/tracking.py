@@ -129,8 +129,13 @@ class Tracking:
             raise
 
     def history(self, run_id: str, key: str) -> list[Point]:
-        """Every point of one metric, those that were stored twice with two times twice."""
-        metrics = self._client.get_metric_history(run_id, key)
+        """Every point of one metric, those that were stored twice with two times twice.
+
+        Raises:
+            RunGoneError: If the run is not there any more.
+        """
+        with _gone_named(run_id):
+            metrics = self._client.get_metric_history(run_id, key)
         return [Point(key, m.value, m.timestamp, m.step) for m in metrics]
 
     def create(
