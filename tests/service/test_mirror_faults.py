@@ -241,7 +241,7 @@ def test_killed_again_and_again_in_mid_write_nothing_is_double_or_left_open(
 ) -> None:
     shutil.copy(tracking_database, tmp_path / "mlflow.db")
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    study = new_study(database, 100, 30)
+    study = new_study(database, 60, 30)
     chance = random.Random(5)
 
     def written() -> int:
@@ -249,7 +249,7 @@ def test_killed_again_and_again_in_mid_write_nothing_is_double_or_left_open(
             return int(connection.execute("SELECT count(*) FROM metrics").fetchone()[0])
 
     n_in_mid_write = 0
-    for _ in range(5):
+    for _ in range(4):
         before = written()
         mirror = start_mirror(tmp_path, study, uri)
         while written() == before and mirror.poll() is None:
@@ -258,7 +258,7 @@ def test_killed_again_and_again_in_mid_write_nothing_is_double_or_left_open(
         n_in_mid_write += mirror.poll() is None
         mirror.kill()
         mirror.communicate()
-    assert n_in_mid_write == 5
+    assert n_in_mid_write == 4
     mirror = start_mirror(tmp_path, study, uri)
     wait_until_sent(database, study, uri)
     out, err = mirror.communicate(timeout=60)
@@ -267,7 +267,7 @@ def test_killed_again_and_again_in_mid_write_nothing_is_double_or_left_open(
         states = connection.execute("SELECT status, count(*) FROM runs GROUP BY 1").fetchall()
         doubles = "SELECT count(*) FROM metrics GROUP BY run_uuid, key, step HAVING count(*) > 1"
         assert connection.execute(doubles).fetchall() == []
-    assert states == [("FINISHED", 101)]
+    assert states == [("FINISHED", 61)]
     assert sync(tmp_path, uri) == {}
 
 
@@ -300,7 +300,7 @@ def delaying(target: str, seconds: float, n_slow: int) -> Iterator[tuple[str, li
             except OSError:
                 return  # the client has given up
 
-        do_GET = do_POST = answer
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer
 
         def log_message(self, *_: Any) -> None:
             """Say nothing."""
