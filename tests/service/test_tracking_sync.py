@@ -175,6 +175,15 @@ def test_after_mlflow_lost_its_database_everything_is_built_anew(mirrored: Mirro
     assert mirrored.tunelab("tracking", "sync") == "small #1: agrees\n"
 
 
+def test_doctor_names_the_disagreement_and_repairs_it(mirrored: Mirrored) -> None:
+    delete_run(mirrored)
+    open_run(mirrored)
+    said = mirrored.tunelab("doctor", code=1)
+    assert "small #1: 1 runs are missing, 2 runs have a wrong state" in said
+    mirrored.tunelab("doctor", "--fix")
+    assert "shows what the one study of the study database has" in mirrored.tunelab("doctor")
+
+
 def test_what_people_added_stays(mirrored: Mirrored) -> None:
     run = run_of(mirrored, 0)
     mirrored.mlflow("INSERT INTO tags (key, value, run_uuid) VALUES ('mine', 'yes', ?)", run)
