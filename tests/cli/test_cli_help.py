@@ -31,7 +31,9 @@ def loaded_by(*arguments: str) -> set[str]:
     return set(modules)
 
 
-@pytest.mark.parametrize("words", [[], ["study"], ["study", "start"], ["ui"]])
+@pytest.mark.parametrize(
+    "words", [[], ["study"], ["study", "start"], ["ui"], ["doctor"], ["tracking", "sync"]]
+)
 def test_help_loads_no_heavy_library(words):
     assert not loaded_by(*words, "--help") & set(HEAVY)
 
@@ -64,7 +66,12 @@ def test_help_takes_little_time():
 
 def test_every_command_has_help_with_an_example(call):
     commands = ["start", "resume", "stop", "delete", "list", "show", "trials", "trial", "validate"]
-    for words in (["ui"], *(["study", command] for command in commands)):
+    for words in (
+        ["ui"],
+        ["doctor"],
+        ["tracking", "sync"],
+        *(["study", command] for command in commands),
+    ):
         ended = call(*words, "--help")
         assert ended.code == 0
         assert f"Example: tunelab {' '.join(words)}" in ended.out

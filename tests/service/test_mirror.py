@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import shutil
 import sqlite3
@@ -400,6 +401,47 @@ def test_a_run_deleted_by_hand_stops_nothing(database: Database, place: Path) ->
     while projection.run_pass():
         pass
     assert statuses(place)["trial-001"] == "KILLED"
+
+
+def test_an_exchanged_tracking_database_gets_all_results_while_the_mirror_lives(
+    database: Database, place: Path, template: Path
+) -> None:
+    study = new_study(database)
+    for number in (0, 1, 2):
+        finish(database, study, number, 4)
+    projection = project(database, study)
+    present = sqlite3.connect(place / "mlflow.db")
+    with closing(sqlite3.connect(template)) as empty, closing(present):
+        empty.backup(present)
+    finish(database, study, 3, 4)
+    with contextlib.suppress(Exception):  # the pass that notices it; the loop begins anew
+        while projection.run_pass():
+            pass
+    while projection.run_pass():
+        pass
+    assert len(statuses(place)) == 5
+    best = [step for step, *_ in points(place, "digits #1", "study/best_objective")]
+    assert best == [1, 2, 3, 4]
+
+
+def test_a_trial_whose_lost_attempt_came_further_shows_its_own_epochs_alone(
+    database: Database, place: Path
+) -> None:
+    study = new_study(database)
+    train(database, study, 0, 6)
+    projection = project(database, study)
+    with database.write() as connection:
+        connection.execute(epochs.delete().where(epochs.c.epoch > 3))
+    finish(database, study, 0, 4, first=4)
+    with database.write() as connection:
+        number = trials.c.number == 0
+        connection.execute(update(trials).where(number).values(attempts=2))
+    while projection.run_pass():
+        pass
+    active = "SELECT run_uuid FROM runs WHERE lifecycle_stage = 'active' AND name = 'trial-000'"
+    ((run,),) = asked(place, active)
+    steps = "SELECT step FROM metrics WHERE run_uuid = ? AND key = 'loss/train' ORDER BY 1"
+    assert asked(place, steps, run) == [(1,), (2,), (3,), (4,)]
 
 
 def test_a_mistake_of_its_own_is_not_blamed_on_the_network(

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from tunelab.cli import db as db_commands
-from tunelab.cli import methods, study_read, study_run
+from tunelab.cli import methods, study_read, study_run, tracking_commands
 from tunelab.cli.console import put
-from tunelab.cli.options import Port
+from tunelab.cli.options import AsJson, Port
 
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -33,6 +33,8 @@ study = _group("Start, watch, stop and read studies.")
 app.add_typer(study, name="study")
 db = _group("Upgrade, back up and restore the study database.")
 app.add_typer(db, name="db")
+tracking = _group("Repair what MLflow shows.")
+app.add_typer(tracking, name="tracking")
 
 
 def _version(given: bool) -> None:
@@ -74,6 +76,11 @@ def _db(context: typer.Context) -> None:
     _help_without_command(context)
 
 
+@tracking.callback(epilog="Example: tunelab tracking sync")
+def _tracking(context: typer.Context) -> None:
+    _help_without_command(context)
+
+
 @app.command(epilog="Example: tunelab ui --port 5001")
 def ui(port: Port = 5000) -> None:
     """Serve the MLflow dashboard on this machine until Ctrl-C."""
@@ -82,9 +89,24 @@ def ui(port: Port = 5000) -> None:
     serve(port)
 
 
+@app.command(epilog="Example: tunelab doctor --fix")
+def doctor(
+    fix: Annotated[bool, typer.Option("--fix", help="Repair what can be repaired.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Look for what is wrong: libraries, the study database, MLflow, traces of dead processes.
+
+    Exits with 1 if something is wrong.
+    """
+    from tunelab.cli.doctor import examine_and_tell
+
+    raise typer.Exit(examine_and_tell(fix=fix, as_json=as_json))
+
+
 for _commands in (study_run, study_read):
     _commands.register(study)
 db_commands.register(db)
+tracking_commands.register(tracking)
 methods.register(app)
 
 

@@ -37,16 +37,14 @@ _ALARM = 14  # the number of SIGALRM, which ends a worker whose trial hangs (see
 _CLAIMED = "claimed trial "  # a worker's line for each trial that it takes
 
 # One BLAS thread a worker, parallelism by processes; read when NumPy is loaded.
-_ONE_THREAD = dict.fromkeys(
-    (
-        "OMP_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS",
-        "MKL_NUM_THREADS",
-        "VECLIB_MAXIMUM_THREADS",
-        "NUMEXPR_NUM_THREADS",
-    ),
-    "1",
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
 )
+_ONE_THREAD = dict.fromkeys(THREAD_VARIABLES, "1")
 
 
 class Child:

@@ -246,6 +246,11 @@ def has_lost(connection: Connection, study_id: int, *, also_silent: bool = True)
     return any(_is_lost(row, also_silent=also_silent) for row in _running(connection, study_id))
 
 
+def lost_trials(connection: Connection, study_id: int) -> list[int]:
+    """The numbers of the trials that :func:`requeue_lost` would take back."""
+    return [row.number for row in _running(connection, study_id) if _is_lost(row, also_silent=True)]
+
+
 def _is_lost(row: Any, *, also_silent: bool) -> bool:
     return (also_silent and row.expired) or Owner.parse(row.owner).is_dead
 

@@ -7,6 +7,7 @@ tell that another has come since.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, insert, select, update
@@ -97,3 +98,18 @@ def lease_holder(connection: Connection, name: str) -> Owner | None:
         return None
     owner = Owner.parse(row.owner)
     return None if owner.is_dead else owner
+
+
+def stale_leases(connection: Connection) -> list[str]:
+    """Names of leases whose holders are gone, or have not been heard of for the grace."""
+    rows = connection.execute(
+        select(leases.c.name, leases.c.owner, (leases.c.expires_at < database_now()).label("late"))
+        .where(leases.c.owner.is_not(None))
+        .order_by(leases.c.name)
+    ).all()
+    return [row.name for row in rows if row.late or Owner.parse(row.owner).is_dead]
+
+
+def void_leases(connection: Connection, names: Sequence[str]) -> None:
+    """Free these leases. In a write transaction, which must have found them to be stale."""
+    connection.execute(update(leases).where(leases.c.name.in_(names)).values(owner=None))

@@ -53,6 +53,11 @@ def trial_runs(
     return {row.trial_id: row for row in rows if row.trial_id is not None}
 
 
+def all_runs(connection: Connection, study_id: int, tracking_uri: str) -> list[MirrorRun]:
+    """Every run of the study that is remembered at ``tracking_uri``: its own and its trials'."""
+    return [_run(row) for row in connection.execute(_runs(study_id, tracking_uri)).mappings()]
+
+
 def latest_experiment(connection: Connection, tracking_uri: str) -> str | None:
     """The experiment of the study that was mirrored to ``tracking_uri`` last."""
     return connection.scalar(
@@ -121,6 +126,12 @@ def remember(connection: Connection, run: MirrorRun) -> None:
     )
     if changed.rowcount == 0:
         connection.execute(insert(mirror_runs).values(**vars(run)))
+
+
+def forget(connection: Connection, run_ids: Iterable[str]) -> None:
+    """Forget single runs: they are looked for and sent anew. In a write transaction."""
+    for run_id in run_ids:
+        connection.execute(delete(mirror_runs).where(mirror_runs.c.run_id == run_id))
 
 
 def forget_runs(connection: Connection, study_id: int, tracking_uri: str) -> None:

@@ -88,6 +88,12 @@ def open_database(url: str, *, create: bool = True, schema: Schema = SCHEMA) -> 
     return database
 
 
+def schema_version(database: Database) -> str | None:
+    """The version that the database's tables have; None if there are none. Changes nothing."""
+    with database.read() as connection:
+        return present_schema(connection)
+
+
 def upgrade_database(url: str, schema: Schema = SCHEMA) -> Upgrade:
     """Bring the study database at ``url`` to the newest schema; nothing is done twice.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from sqlalchemy import Connection, delete, insert, select
 
@@ -24,3 +25,14 @@ def register_worker(connection: Connection, owner: Owner, study_id: int) -> None
 def unregister_worker(connection: Connection, owner: Owner) -> None:
     """Strike this process out. In a write transaction."""
     connection.execute(delete(workers).where(workers.c.owner == str(owner)))
+
+
+def dead_workers(connection: Connection) -> list[str]:
+    """The entries of processes of this host that are gone, as they stand in the table."""
+    owners = connection.scalars(select(workers.c.owner).order_by(workers.c.id)).all()
+    return [owner for owner in owners if Owner.parse(owner).is_dead]
+
+
+def strike_out(connection: Connection, owners: Sequence[str]) -> None:
+    """Strike these entries out. In a write transaction."""
+    connection.execute(delete(workers).where(workers.c.owner.in_(owners)))

@@ -6,23 +6,15 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
-from tunelab.errors import DatabaseError, NotFoundError, TrackingError
+from tunelab.errors import DatabaseError, NotFoundError
 from tunelab.service.mirror.environment import sqlite_path, without_credentials
+from tunelab.service.mirror.failures import explain
+from tunelab.service.mirror.lease import LostMirrorLeaseError, held_lease
 from tunelab.storage.engine import Database
-from tunelab.storage.leases import (
-    BEAT_SECONDS,
-    Lease,
-    acquire_lease,
-    mirror_lease,
-    release_lease,
-    renew_lease,
-)
 from tunelab.storage.mirror_runs import count_behind
 from tunelab.storage.outages import OutageError
-from tunelab.storage.owners import Owner
 from tunelab.storage.states import StudyState
 from tunelab.storage.studies import study_by_id
 
@@ -32,9 +24,6 @@ PICTURE_SECONDS = 10.0
 # After the order to leave: how long an unreachable MLflow is tried, how long one that answers is
 # used, and when the process ends even in the middle of a call.
 TRY_SECONDS, SEND_SECONDS, HARD_SECONDS = 2.0, 10.0, 12.0
-_LONGEST_CAUSE = 300
-# Libraries whose errors come through MLflow's client besides its own.
-_RAISED_ON_THE_WAY = {"mlflow", "sqlalchemy", "alembic", "sqlite3", "requests", "urllib3"}
 
 
 class Orders:
@@ -85,10 +74,6 @@ class Orders:
         threading.Thread(target=wait, daemon=True).start()
 
 
-class LostMirrorLeaseError(Exception):
-    """Another mirror has taken over."""
-
-
 class _OutOfTimeError(Exception):
     """The time to leave is over, in the middle of a pass."""
 
@@ -108,7 +93,7 @@ def mirror(database: Database, study_id: int, tracking_uri: str, orders: Orders)
     outage = database.patience.begin()
     while True:
         try:
-            with _held_lease(database, mirror_lease(study_id), orders) as check:
+            with held_lease(database, study_id, lambda: orders.leaving, orders.pause) as check:
                 outage.end()
                 if check is not None:
                     _Mirror(database, study_id, tracking_uri, orders, check).run()
@@ -206,14 +191,7 @@ class _Mirror:
     def _note_failure(self, error: Exception) -> None:
         self._failures += 1
         if self._failures == 1:
-            cause = _cause(error, self._uri)
-            if _comes_from_mlflow(error):
-                what = f"MLflow at {without_credentials(self._uri)} cannot be reached: {cause}"
-            else:
-                name = type(error).__name__
-                what = (
-                    f"sending to MLflow at {without_credentials(self._uri)} failed: {name}: {cause}"
-                )
+            what = explain(error, self._uri)
             _say(f"warning: {what}; training goes on, and what is missed is sent later")
 
     def _report_rest(self) -> None:
@@ -233,51 +211,6 @@ class _Mirror:
             os._exit(0)
 
 
-@contextmanager
-def _held_lease(
-    database: Database, name: str, orders: Orders
-) -> Iterator[Callable[[], None] | None]:
-    """Wait for the lease and keep it; None if the order to leave comes first.
-
-    Yields a function that raises `LostMirrorLeaseError` once another holds the lease.
-    """
-    lease: Lease | None = None
-    while lease is None:
-        with database.write() as connection:
-            lease = acquire_lease(connection, name, Owner.this_process())
-        if lease is None:
-            if orders.leaving:
-                yield None
-                return
-            orders.pause(POLL_SECONDS)
-    held = lease
-    done, lost = threading.Event(), threading.Event()
-
-    def keep() -> None:
-        while not done.wait(BEAT_SECONDS):
-            try:
-                with database.write() as connection:
-                    if not renew_lease(connection, held):
-                        lost.set()
-                        return
-            except DatabaseError:
-                continue  # there are several beats to a lease's life
-
-    def check() -> None:
-        if lost.is_set():
-            raise LostMirrorLeaseError
-
-    thread = threading.Thread(target=keep, daemon=True)
-    thread.start()
-    try:
-        yield check
-    finally:
-        done.set()
-        thread.join()
-        with database.write() as connection:
-            release_lease(connection, held)
-
-
 def _keep_garbage_collection_short() -> None:
     # MLflow and what it loads are a million objects that stay; its client makes many more that
     # do not. Without this a tenth of the mirror's time goes into looking through the former.
@@ -286,23 +219,6 @@ def _keep_garbage_collection_short() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
-
-
-def _comes_from_mlflow(error: Exception) -> bool:
-    """Whether MLflow or the way to it has failed, and not the mirror itself."""
-    if isinstance(error, (OSError, TrackingError)):
-        return True
-    return type(error).__module__.partition(".")[0] in _RAISED_ON_THE_WAY
-
-
-def _cause(error: Exception, uri: str) -> str:
-    # What lies at the bottom says it best: "Connection refused", not the pools and retries above.
-    root: BaseException = error
-    while root.__cause__ or root.__context__:
-        root = root.__cause__ or root.__context__ or root
-    text = " ".join((str(root) or str(error)).split()).replace(uri, without_credentials(uri))
-    text = text or type(root).__name__
-    return text if len(text) <= _LONGEST_CAUSE else text[:_LONGEST_CAUSE] + " ..."
 
 
 def _say(line: str) -> None:

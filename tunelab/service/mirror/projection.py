@@ -18,6 +18,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from tunelab.service.mirror.environment import without_credentials
+from tunelab.service.mirror.identities import sort_out
 from tunelab.service.mirror.messages import (
     BEST_COLOR,
     COLOR_TAG,
@@ -25,7 +26,6 @@ from tunelab.service.mirror.messages import (
     NOTE_TAG,
     PARENT_TAG,
     Entries,
-    Status,
     milliseconds,
 )
 from tunelab.service.mirror.study_record import (
@@ -37,11 +37,12 @@ from tunelab.service.mirror.study_record import (
     experiment_tags,
     identity_tags,
     study_params,
+    study_status,
     study_tags,
     trial_name,
 )
 from tunelab.service.mirror.tracking import FoundRun, RunGoneError, Tracking
-from tunelab.service.mirror.trial_record import STATUS, TrialWriter
+from tunelab.service.mirror.trial_record import TrialWriter, trial_status
 from tunelab.service.summary import effective_spec
 from tunelab.spec.study_file import resolved_yaml
 from tunelab.storage.engine import Database
@@ -50,6 +51,8 @@ from tunelab.storage.mirror_runs import (
     RUNNING,
     STOPPED,
     MirrorRun,
+    all_runs,
+    forget,
     forget_runs,
     last_end,
     oldest_start,
@@ -58,7 +61,7 @@ from tunelab.storage.mirror_runs import (
     trial_runs,
     trials_behind,
 )
-from tunelab.storage.states import EndReason, StudyState, TrialState
+from tunelab.storage.states import TrialState
 from tunelab.storage.studies import StudyRow, study_by_id
 from tunelab.storage.trials import (
     EpochRow,
@@ -131,6 +134,7 @@ class Projection:
         self._unremembered: dict[str, FoundRun] | None = None
         self._coloured: set[str] | None = None
         self._skipped: set[int] = set()
+        self._doubtful = False  # a request was given up: it may have made a run all the same
 
     def run_pass(self) -> bool:
         """Send what is new, at most `SLICE` trials of it.
@@ -147,6 +151,7 @@ class Projection:
         except Exception:
             # Whatever failed may have reached MLflow all the same: look there before creating.
             self._unremembered = self._coloured = self._parent = None
+            self._doubtful = True
             raise
 
     def _run_pass(self) -> bool:
@@ -163,7 +168,11 @@ class Projection:
             curves = self._curves(connection, trials, known)
         if trials:
             self._send_trials(study, parent, trials, known, curves)
-        return self._send_study(study) or bool(trials)
+        news = self._send_study(study) or bool(trials)
+        if self._doubtful and not news:
+            self._remove_doubles(parent)
+            self._doubtful = False
+        return news
 
     # The study's own run
 
@@ -177,6 +186,8 @@ class Projection:
             # The database behind the URI is another one, or somebody cleared it: start over.
             with self._database.write() as connection:
                 forget_runs(connection, study.id, self._uri)
+            self._progress = Progress()
+            self._skipped.clear()
             known = None
         if known is None:
             known = self._make_parent(study)
@@ -240,12 +251,11 @@ class Projection:
         return True
 
     def _set_status(self, run_id: str, study: StudyRow, before: str) -> None:
-        if study.state is StudyState.RUNNING:
-            if before != study.state:
-                self._tracking.reopen(run_id)
-            return
-        status: Status = "FINISHED" if study.state is StudyState.FINISHED else "KILLED"
-        self._tracking.end(run_id, status, milliseconds(study.ended_at or study.created_at))
+        status, ended = study_status(study)
+        if ended is not None:
+            self._tracking.end(run_id, status, ended)
+        elif before != study.state:
+            self._tracking.reopen(run_id)
 
     def _colour(self, parent: MirrorRun, best: MirrorRun | None) -> None:
         """Colour the best trial's run, and no other."""
@@ -299,6 +309,9 @@ class Projection:
         ended = trial.state is TrialState.FINISHED
         end_tags = writer.end_tags(trial, curve) if ended else {}
         entries = Entries()
+        if run is not None and ended and trial.attempts > 1 and self._is_outdated(run, curve):
+            self._discard(run)  # MLflow takes no points back
+            run = None
         if run is None:
             writer.add_hyperparameters(entries, trial)
             found = self._found(study, parent, trial)
@@ -311,8 +324,10 @@ class Projection:
                 )
             else:
                 run_id = found.run_id
-                entries.tags = {**end_tags, PARENT_TAG: parent.run_id}
-            run = MirrorRun(study.id, trial.id, self._uri, parent.experiment_id, run_id, 0, RUNNING)
+                entries.tags = {**writer.tags(trial), **end_tags, PARENT_TAG: parent.run_id}
+            opened = found is None or found.status == RUNNING.upper()
+            sent = RUNNING if opened else STOPPED
+            run = MirrorRun(study.id, trial.id, self._uri, parent.experiment_id, run_id, 0, sent)
         else:
             entries.tags = end_tags
         after = run.last_epoch
@@ -320,21 +335,35 @@ class Projection:
         if ended:
             writer.add_summary(entries, trial, curve)
         tracking.log(run.run_id, entries)
-        sent = self._set_trial_status(study, trial, run)
+        state = self._set_trial_status(study, trial, run)
         reached = max([after, trial.n_epochs, *(row.epoch for row in curve)])
-        return replace(run, last_epoch=reached, sent=sent)
+        return replace(run, last_epoch=reached, sent=state)
+
+    def _is_outdated(self, run: MirrorRun, curve: list[EpochRow]) -> bool:
+        """Whether the run shows epochs of a lost attempt that are not the trial's any more.
+
+        That attempt had come further, or the epochs were trained again on another machine.
+        """
+        entries = Entries()
+        self._writer.add_curve(entries, curve)
+        key = self._writer.curve_keys[0]
+        return not set(self._tracking.history(run.run_id, key)) <= set(entries.points)
+
+    def _discard(self, run: MirrorRun) -> None:
+        self._tracking.delete(run.run_id)
+        with self._database.write() as connection:
+            forget(connection, [run.run_id])
+        self._unremembered = None
 
     def _set_trial_status(self, study: StudyRow, trial: TrialRow, run: MirrorRun) -> str:
+        status, ended = trial_status(trial, study)
+        if ended is not None:
+            self._tracking.end(run.run_id, status, ended)
+        elif run.sent != RUNNING:
+            self._tracking.reopen(run.run_id)
         if trial.state is TrialState.FINISHED:
-            status = STATUS[trial.end_reason or EndReason.FAILED]
-            self._tracking.end(run.run_id, status, milliseconds(trial.ended_at or 0.0))
             return FINISHED
-        if study.state is StudyState.RUNNING:
-            if run.sent != RUNNING:
-                self._tracking.reopen(run.run_id)
-            return RUNNING
-        self._tracking.end(run.run_id, "KILLED", milliseconds(study.ended_at or 0.0))
-        return STOPPED
+        return RUNNING if ended is None else STOPPED
 
     def _found(self, study: StudyRow, parent: MirrorRun, trial: TrialRow) -> FoundRun | None:
         """The trial's run, if one was created and could not be remembered."""
@@ -347,6 +376,14 @@ class Projection:
             )
             self._unremembered = {run.tags.get(IDENTITY_TAG, ""): run for run in found}
         return self._unremembered.get(self._writer.identity(trial.number))
+
+    def _remove_doubles(self, parent: MirrorRun) -> None:
+        """Delete runs that a slow server made after the client had given up and asked again."""
+        found = self._tracking.find(parent.experiment_id, self._identity)
+        with self._database.read() as connection:
+            remembered = {run.run_id for run in all_runs(connection, self._study_id, self._uri)}
+        for run in sort_out(found, remembered).doubles:
+            self._tracking.delete(run.run_id)
 
     def _curves(
         self, connection: Connection, trials: list[TrialRow], known: Mapping[int, MirrorRun]

@@ -13,6 +13,7 @@ from tunelab.service.mirror.messages import (
     NOTE_TAG,
     STUDY_TAG,
     Entries,
+    Status,
     milliseconds,
 )
 from tunelab.spec.study import StudySpec
@@ -69,6 +70,14 @@ def study_params(spec: StudySpec) -> dict[str, str]:
         "max_epochs": str(search.max_epochs),
         "seed": str(search.seed),
     }
+
+
+def study_status(study: StudyRow) -> tuple[Status, int | None]:
+    """How the study's run has to stand, and when it ended, in milliseconds."""
+    if study.state is StudyState.RUNNING:
+        return "RUNNING", None
+    ended = milliseconds(study.ended_at or study.created_at)
+    return ("FINISHED" if study.state is StudyState.FINISHED else "KILLED"), ended
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tunelab.errors import TrackingError
 from tunelab.service.mirror.environment import prepare
-from tunelab.service.mirror.messages import Entries, Status
+from tunelab.service.mirror.messages import Entries, Point, Status
 from tunelab.service.mirror.tracking_database import ensure_database
 
 prepare(os.environ)
@@ -28,11 +28,23 @@ class RunGoneError(TrackingError):
 
 @dataclass(frozen=True)
 class FoundRun:
-    """A run that was found by its tags."""
+    """A run that was found by its tags.
+
+    Attributes:
+        run_id: Its key.
+        status: RUNNING, FINISHED, KILLED or FAILED.
+        ended_at: In milliseconds; None if it has never ended.
+        tags: All its tags.
+        params: All its params.
+        metrics: The latest value of each metric.
+    """
 
     run_id: str
+    status: str
+    ended_at: int | None
     tags: Mapping[str, str]
     params: Mapping[str, str]
+    metrics: Mapping[str, float]
 
 
 class Tracking:
@@ -65,13 +77,24 @@ class Tracking:
                     raise
             experiment = self._client.get_experiment_by_name(name)  # another process was first
         if experiment is None or experiment.lifecycle_stage != "active":
-            raise TrackingError(
-                f"the experiment {name} has been deleted in MLflow; restore it there"
-            )
+            raise _experiment_gone(name)
         present = experiment.tags or {}
         for key, value in tags.items():
             if present.get(key) != value:
                 self._client.set_experiment_tag(experiment.experiment_id, key, value)
+        return str(experiment.experiment_id)
+
+    def known_experiment(self, name: str) -> str | None:
+        """The key of the experiment ``name``; None if it has never been made.
+
+        Raises:
+            TrackingError: If it has been deleted in MLflow.
+        """
+        experiment = self._client.get_experiment_by_name(name)
+        if experiment is None:
+            return None
+        if experiment.lifecycle_stage != "active":
+            raise _experiment_gone(name)
         return str(experiment.experiment_id)
 
     def find(
@@ -104,6 +127,16 @@ class Tracking:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                 return False
             raise
+
+    def history(self, run_id: str, key: str) -> list[Point]:
+        """Every point of one metric, those that were stored twice with two times twice.
+
+        Raises:
+            RunGoneError: If the run is not there any more.
+        """
+        with _gone_named(run_id):
+            metrics = self._client.get_metric_history(run_id, key)
+        return [Point(key, m.value, m.timestamp, m.step) for m in metrics]
 
     def create(
         self, experiment_id: str, name: str, started_at: int, tags: Mapping[str, str]
@@ -151,6 +184,11 @@ class Tracking:
         with _gone_named(run_id):
             self._client.update_run(run_id, status="RUNNING")
 
+    def delete(self, run_id: str) -> None:
+        """Put the run among MLflow's deleted ones; nothing happens if it is there or gone."""
+        with contextlib.suppress(RunGoneError), _gone_named(run_id):
+            self._client.delete_run(run_id)
+
     def delete_tag(self, run_id: str, key: str) -> None:
         """Delete a tag.
 
@@ -170,6 +208,10 @@ class Tracking:
             self._client.log_artifact(run_id, str(path), folder)
 
 
+def _experiment_gone(name: str) -> TrackingError:
+    return TrackingError(f"the experiment {name} has been deleted in MLflow; restore it there")
+
+
 @contextlib.contextmanager
 def _gone_named(run_id: str) -> Iterator[None]:
     try:
@@ -182,4 +224,5 @@ def _gone_named(run_id: str) -> Iterator[None]:
 
 
 def _found(run: Run) -> FoundRun:
-    return FoundRun(run.info.run_id, run.data.tags, run.data.params)
+    info, data = run.info, run.data
+    return FoundRun(info.run_id, info.status, info.end_time, data.tags, data.params, data.metrics)

@@ -19,7 +19,8 @@ from tunelab.service.mirror.messages import (
 )
 from tunelab.spec.space import Dimension, FloatRange, IntRange, Space
 from tunelab.spec.study import StudySpec
-from tunelab.storage.states import EndReason
+from tunelab.storage.states import EndReason, StudyState, TrialState
+from tunelab.storage.studies import StudyRow
 from tunelab.storage.trials import SEARCH, EpochRow, TrialRow
 from tunelab.training.metrics import METRICS
 
@@ -92,6 +93,20 @@ class TrialWriter:
         entries.params["trial_number"] = str(trial.number)
         entries.add("trial_number", trial.number, now)
 
+    @property
+    def curve_keys(self) -> tuple[str, ...]:
+        """The metrics that have a point an epoch."""
+        return (
+            "loss/train",
+            "loss/validation",
+            f"{self.score}/train",
+            f"{self.score}/validation",
+            "overfit/gap",
+            "optim/learning_rate",
+            "optim/gradient_norm",
+            "time/epoch_seconds",
+        )
+
     def add_curve(self, entries: Entries, epochs: Iterable[EpochRow]) -> None:
         """The epochs' numbers, each at its epoch's own time."""
         for row in epochs:
@@ -131,6 +146,15 @@ class TrialWriter:
             lines += ["", f"| epoch {best.epoch} | train | validation |", "|---|---|---|"]
             lines += [f"| {name} | {_cell(a)} | {_cell(b)} |" for name, a, b in shown]
         return "\n".join(lines)
+
+
+def trial_status(trial: TrialRow, study: StudyRow) -> tuple[Status, int | None]:
+    """How the trial's run has to stand, and when it ended, in milliseconds."""
+    if trial.state is TrialState.FINISHED:
+        return STATUS[trial.end_reason or EndReason.FAILED], milliseconds(trial.ended_at or 0.0)
+    if study.state is StudyState.RUNNING:
+        return "RUNNING", None
+    return "KILLED", milliseconds(study.ended_at or 0.0)
 
 
 def gap(row: EpochRow) -> float | None:

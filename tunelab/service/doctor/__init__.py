@@ -1,0 +1,1 @@
+"""``tunelab doctor``: what is wrong with this installation and its databases."""

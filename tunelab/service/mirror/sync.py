@@ -1,0 +1,156 @@
+"""Run as ``python -m tunelab.service.mirror.sync [--repair] [--study ID]...``.
+
+Compares MLflow with the study database and repairs it, study by study. Each study is a line of
+JSON on standard output, and so is the error that ends the work. The databases come from the
+environment, as for the mirror; the end of the standard input means to leave.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from tunelab.errors import NotFoundError, TrackingError, TunelabError
+from tunelab.service.mirror.environment import prepare, tracking_uri
+from tunelab.service.mirror.failures import explain
+from tunelab.service.mirror.lease import LostMirrorLeaseError, held_lease
+from tunelab.storage.engine import Database
+from tunelab.storage.leases import lease_holder, mirror_lease
+from tunelab.storage.location import database_url
+from tunelab.storage.schema import open_database
+from tunelab.storage.studies import all_studies, study_by_id
+
+WAIT_SECONDS = 10.0  # for a mirror that holds a study's lease: one that sends its rest leaves soon
+
+
+class _LeaveError(Exception):
+    """The process that wants to know is gone."""
+
+
+def main() -> None:
+    """Run one comparison or repair."""
+    parser = argparse.ArgumentParser(prog="python -m tunelab.service.mirror.sync")
+    parser.add_argument("--study", type=int, action="append", help="key of a study")
+    parser.add_argument("--repair", action="store_true", help="repair what is different")
+    arguments = parser.parse_args()
+    leave = threading.Event()
+    # Ctrl-C reaches the whole process group; the parent decides what it means here.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: leave.set())
+    threading.Thread(target=_await_order, args=(leave,), daemon=True).start()
+    prepare(os.environ)
+    logging.disable(logging.CRITICAL)
+    warnings.simplefilter("ignore")
+    try:
+        database = open_database(database_url(), create=False)
+        synchronize(database, arguments.study, arguments.repair, leave.is_set)
+    except _LeaveError:
+        sys.exit(1)
+    except TunelabError as error:
+        _report(error=error.message, kind=type(error).__name__, hint=error.hint)
+        sys.exit(error.exit_code)
+
+
+def synchronize(
+    database: Database, study_ids: list[int] | None, repairs: bool, should_leave: Callable[[], bool]
+) -> None:
+    """Go through the studies and print a line for each.
+
+    Raises:
+        TrackingError: If MLflow cannot be reached.
+        DatabaseError: If the study database cannot be read or written.
+    """
+    uri = tracking_uri()
+    with database.read() as connection:
+        keys = study_ids or [study.id for study in reversed(all_studies(connection))]
+    try:
+        from tunelab.service.mirror.tracking import Tracking
+
+        tracking = Tracking(uri)
+        for key in keys:
+            try:
+                _one(database, key, tracking, repairs, should_leave)
+            except NotFoundError:
+                continue  # it has been deleted meanwhile
+    except (TunelabError, _LeaveError):
+        raise
+    except Exception as error:
+        raise TrackingError(explain(error, uri)) from error
+
+
+def _one(
+    database: Database, key: int, tracking: Any, repairs: bool, should_leave: Callable[[], bool]
+) -> None:
+    from tunelab.service.mirror.comparison import compare
+    from tunelab.service.mirror.repair import repair
+
+    with database.read() as connection:
+        title = study_by_id(connection, key).title
+    deadline = time.monotonic() + WAIT_SECONDS
+    told = False
+
+    def give_up() -> bool:
+        nonlocal told
+        if not repairs or should_leave() or time.monotonic() > deadline:
+            return True
+        if not told:
+            told = True
+            _report(study=title, waiting=True, holder=_holder(database, key))
+        return False
+
+    def check() -> None:
+        if should_leave():
+            raise _LeaveError
+
+    with held_lease(database, key, give_up, time.sleep) as check_lease:
+        if check_lease is None:
+            _report(study=title, busy=True, holder=_holder(database, key))
+            return
+
+        def progressed() -> None:
+            check()
+            check_lease()
+
+        try:
+            if repairs:
+                differences = repair(database, key, tracking, progressed)
+            else:
+                found = compare(database, key, tracking, every_point=False, progressed=progressed)
+                differences = found.differences
+        except LostMirrorLeaseError:
+            _report(study=title, busy=True, holder=_holder(database, key))
+            return
+    _report(study=title, differences=vars(differences))
+
+
+def _holder(database: Database, key: int) -> str | None:
+    """Who mirrors the study: ``process 4711 on host``."""
+    with database.read() as connection:
+        owner = lease_holder(connection, mirror_lease(key))
+    if owner is None:
+        return None
+    return f"process {owner.pid} on {owner.host.partition('pid:')[0]}"  # see Owner.host
+
+
+def _report(**line: Any) -> None:
+    print(json.dumps(line), flush=True)
+
+
+def _await_order(leave: threading.Event) -> None:
+    # Not through sys.stdin: its lock would still be held when the interpreter shuts down.
+    while os.read(0, 1024):
+        pass
+    leave.set()
+
+
+if __name__ == "__main__":
+    main()
