@@ -41,7 +41,7 @@ def place(database: Database) -> tuple[list[Finding], bool]:
         return [*found, ok(_AREA, f"{database} is empty; the first study fills it")], False
     if version != HEAD:
         newer = version > HEAD
-        hint = "install the newer tunelab" if newer else "the next command brings it up to date"
+        hint = "install the newer tunelab" if newer else "`tunelab db upgrade` brings it up to date"
         age = "a newer" if newer else "an older"
         message = f"{database} was written by {age} tunelab (schema {version}, this one has {HEAD})"
         return [*found, wrong(_AREA, message, hint)], False

@@ -26,13 +26,13 @@ _REQUEST = "/api/2.0/mlflow/experiments/search?max_results=1"
 _SYNC = "`tunelab tracking sync`, or run with --fix"
 
 _DIFFERENT = {
-    "missing_runs": "{} runs are missing",
-    "double_runs": "{} runs are there twice",
-    "stray_runs": "{} runs have no trial",
-    "wrong_states": "{} runs have a wrong state",
-    "missing_points": "{} points are missing",
-    "wrong_points": "{} points are wrong",
-    "wrong_labels": "{} params or tags are wrong",
+    "missing_runs": "runs missing: {}",
+    "double_runs": "runs twice: {}",
+    "stray_runs": "runs without a trial: {}",
+    "wrong_states": "runs in a wrong state: {}",
+    "missing_points": "points missing: {}",
+    "wrong_points": "points wrong: {}",
+    "wrong_labels": "params or tags wrong: {}",
 }
 
 
