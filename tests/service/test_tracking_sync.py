@@ -179,7 +179,7 @@ def test_doctor_names_the_disagreement_and_repairs_it(mirrored: Mirrored) -> Non
     delete_run(mirrored)
     open_run(mirrored)
     said = mirrored.tunelab("doctor", code=1)
-    assert "small #1: 1 runs are missing, 2 runs have a wrong state" in said
+    assert "small #1: runs missing: 1, runs in a wrong state: 2" in said
     mirrored.tunelab("doctor", "--fix")
     assert "shows what the one study of the study database has" in mirrored.tunelab("doctor")
 
