@@ -9,7 +9,13 @@ import pytest
 from tests.service.conftest import Folder
 
 
-@pytest.mark.parametrize(("kind", "other"), [("sqlite", "postgresql"), ("postgresql", "sqlite")])
+@pytest.mark.parametrize(
+    ("kind", "other"),
+    [
+        ("sqlite", "postgresql"),
+        pytest.param("postgresql", "sqlite", marks=pytest.mark.long),
+    ],
+)
 def test_a_backup_of_a_running_study_is_restored_elsewhere_and_finishes(
     kind, other, tmp_path, postgresql_url, postgresql
 ):

@@ -158,7 +158,10 @@ def _start_by_shell(folder, line):
     return process
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.long)],
+)
 def test_signals_stop_a_study_whose_shell_ignored_them(folder, number, code):
     folder.write_study(200)
     folder.variables["TUNELAB_MIRROR"] = "no"
@@ -182,7 +185,10 @@ def _may_have_own_process_numbers() -> bool:
     return made.returncode == 0
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.long)],
+)
 def test_signals_stop_the_first_process_of_a_container(folder, number, code):
     if not _may_have_own_process_numbers():
         pytest.skip("unshare needs rights that this user has not")

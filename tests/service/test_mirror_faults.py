@@ -211,7 +211,14 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "hangs",
+        "403",
+        *(pytest.param(fault, marks=pytest.mark.long) for fault in ("500", "another program")),
+    ],
+)
 def test_whatever_mlflow_does_it_costs_one_line_and_no_more_than_seconds(
     tmp_path: Path, database: Database, fault: str
 ) -> None:
@@ -236,6 +243,7 @@ def test_whatever_mlflow_does_it_costs_one_line_and_no_more_than_seconds(
         assert count_behind(connection, study.id, "any", StudyState.FINISHED) == 2
 
 
+@pytest.mark.long
 def test_killed_again_and_again_in_mid_write_nothing_is_double_or_left_open(
     tmp_path: Path, database: Database, tracking_database: Path
 ) -> None:
@@ -315,6 +323,7 @@ def delaying(target: str, seconds: float, n_slow: int) -> Iterator[tuple[str, li
         server.server_close()
 
 
+@pytest.mark.long
 def test_a_server_so_slow_that_requests_are_repeated_has_no_run_twice(
     tmp_path: Path, database: Database, tracking_database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -347,6 +356,7 @@ def test_a_server_so_slow_that_requests_are_repeated_has_no_run_twice(
         server.stop()
 
 
+@pytest.mark.long
 def test_on_postgresql_a_commit_that_comes_late_is_sent(
     tmp_path: Path, tracking_database: Path, postgresql_url: str
 ) -> None:

@@ -63,6 +63,7 @@ def test_a_server_that_crashes_in_the_middle_is_waited_for(unmirrored, server):
     assert unmirrored.sql("SELECT count(*) FROM trials WHERE lost_leases > 0") == [(0,)]
 
 
+@pytest.mark.long
 def test_ctrl_c_while_the_server_is_away_leaves_with_one_sentence(unmirrored, server):
     unmirrored.variables["TUNELAB_DATABASE_URL"] = server.url("studies").replace(
         "tunelab@", "tunelab:s3cret@"

@@ -121,7 +121,7 @@ def test_a_follower_takes_over_when_its_leader_is_killed(unmirrored):
     unmirrored.check_whole(8)
 
 
-@pytest.mark.parametrize("n_finished", [0, 4])
+@pytest.mark.parametrize("n_finished", [pytest.param(0, marks=pytest.mark.long), 4])
 def test_everything_killed_and_started_again_at_once(folder, n_finished):
     process = folder.start("--workers", "2")
     folder.wait_for("SELECT count(*) > 0 FROM trials WHERE state = 'running'")
@@ -134,7 +134,7 @@ def test_everything_killed_and_started_again_at_once(folder, n_finished):
     assert "RUNNING" not in {status for _, status, _ in runs}
 
 
-@pytest.mark.parametrize("seconds", [1.2, 5.0])
+@pytest.mark.parametrize("seconds", [1.2, pytest.param(5.0, marks=pytest.mark.long)])
 def test_the_very_first_start_may_be_killed_at_any_moment(tmp_path, seconds):
     """No database of tunelab's nor of MLflow's exists yet when the kill comes."""
     folder = Folder(tmp_path / "fresh")

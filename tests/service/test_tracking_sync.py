@@ -140,13 +140,13 @@ def lose_labels(folder: Mirrored) -> dict[str, int]:
 
 # Each group leaves the other's damages visible; a sync takes seconds, so they share one.
 GROUPS = [
-    [delete_run, open_run, double_run, lose_points, lose_labels],
-    [double_points, stray_run],
-    [delete_study_run],
+    pytest.param([delete_run, open_run, double_run, lose_points, lose_labels]),
+    pytest.param([double_points, stray_run], marks=pytest.mark.long),
+    pytest.param([delete_study_run], marks=pytest.mark.long),
 ]
 
 
-@pytest.mark.parametrize("damages", GROUPS, ids=lambda group: group[0].__name__)
+@pytest.mark.parametrize("damages", GROUPS)
 def test_what_is_wrong_is_repaired_and_counted_once(
     mirrored: Mirrored, damages: list[Callable[[Mirrored], dict[str, int]]]
 ) -> None:
@@ -194,6 +194,7 @@ def test_what_people_added_stays(mirrored: Mirrored) -> None:
     assert sorted(mirrored.mlflow(added, run)) == [("look here",), ("yes",)]
 
 
+@pytest.mark.long
 def test_while_a_mirror_is_at_work_it_waits_and_then_says_who_that_is(mirrored: Mirrored) -> None:
     database = open_database(f"sqlite:///{mirrored.path / 'tunelab.db'}")
     with database.write() as connection:
