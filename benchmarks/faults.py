@@ -104,55 +104,39 @@ def acknowledged(folder: Folder) -> set[tuple[int, int]]:
 def kills(place: Place, times: int) -> str:
     """``kill -9`` of workers, coordinator and mirror at random moments of one study."""
     generator = random.Random(0)
-    lost = n_kills = 0
     parts = dict.fromkeys(("coordinator", "worker", "mirror"), 0)
-    n_trials = max(40, 3 * times)
-    folder = place.folder(n_trials, mirrored=True)
+    folder = place.folder(40, mirrored=True)
+    n_trials = 40
     seen: set[tuple[int, int]] = set()
-    while n_kills < times:
-        process = folder.start("--workers", "2")
-        while n_kills < times and process.poll() is None:
+    while sum(parts.values()) < times:
+        process = folder.start("--workers", "2", "--trials", str(n_trials))
+        while process.poll() is None:
             time.sleep(generator.uniform(0.2, 2.0))
-            seen |= acknowledged(folder)
+            if sum(parts.values()) == times:
+                kill_group(process)
+                break
             part = generator.choice(["worker", "worker", "coordinator", "mirror"])
             there = processes(process)[part]
             if not there or process.poll() is not None:
                 continue
+            seen |= acknowledged(folder)
             with contextlib.suppress(ProcessLookupError):
                 os.kill(generator.choice(there), signal.SIGKILL)
-                n_kills += 1
                 parts[part] += 1
-            lost += len(seen - acknowledged(folder) - _cut_short(folder))
             if part == "coordinator":
-                break
-        if process.poll() is None and n_kills < times:
-            process.wait(60)
-        elif process.poll() is not None and process.returncode == 0 and n_kills < times:
-            process.communicate()
-            n_trials += 40
-            folder.start("--trials", str(n_trials)).communicate(timeout=5) if False else None
-            text = folder.study_file.read_text()
-            folder.study_file.write_text(
-                text.replace(f"trials: {n_trials - 40}", f"trials: {n_trials}")
-            )
-            continue
-        if n_kills >= times:
-            kill_group(process)
-        else:
-            process.communicate()
+                process.wait()
+        process.communicate()
+        n_trials += 40 if process.returncode == 0 else 0
     folder.tunelab("study", "start", "small.yaml")
     rows = folder.sql("SELECT number, state, end_reason FROM trials ORDER BY number")
-    gaps = [row[0] for row in rows] != list(range(len(rows)))
-    stuck = sum(row[1] != "finished" for row in rows)
-    failed = sum(row[2] == "failed" for row in rows)
-    disagree = disagreements(folder)
     told = ", ".join(f"{part} {number}" for part, number in parts.items())
+    failed = sum(end_reason == "failed" for _, _, end_reason in rows)
     return row(
-        f"{n_kills} kills ({told}) of {len(rows)} trials, {failed} failed after three lost workers",
-        epochs_lost=lost,
-        trials_stuck=stuck,
-        gaps=int(gaps),
-        **disagree,
+        f"{times} kills ({told}), {len(rows)} trials, {failed} failed after three lost workers",
+        epochs_lost=len(seen - acknowledged(folder) - _cut_short(folder)),
+        trials_stuck=sum(state != "finished" for _, state, _ in rows),
+        gaps=int([number for number, _, _ in rows] != list(range(len(rows)))),
+        **disagreements(folder),
     )
 
 
