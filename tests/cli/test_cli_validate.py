@@ -164,6 +164,7 @@ def test_a_signal_in_the_middle_leaves_nothing_behind(study, tmp_path, number):
     )
     deadline = time.monotonic() + 30
     while not list(scratch.iterdir()) and time.monotonic() < deadline:
+        assert process.poll() is None, process.communicate()
         time.sleep(0.01)
     assert list(scratch.iterdir())
     process.send_signal(number)
