@@ -80,7 +80,10 @@ def test_database_command_line_and_mlflow_agree(folder):
 
 @pytest.mark.parametrize(
     ("number", "code", "send"),
-    [(signal.SIGTERM, 143, os.kill), (signal.SIGINT, 130, os.killpg)],
+    [
+        pytest.param(signal.SIGTERM, 143, os.kill, marks=pytest.mark.long),
+        (signal.SIGINT, 130, os.killpg),
+    ],
     ids=["SIGTERM", "Ctrl-C in a terminal, which reaches the whole group"],
 )
 def test_a_signal_stops_in_order_and_the_next_start_goes_on(folder, number, code, send):

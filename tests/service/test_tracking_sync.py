@@ -175,6 +175,7 @@ def test_after_mlflow_lost_its_database_everything_is_built_anew(mirrored: Mirro
     assert mirrored.tunelab("tracking", "sync") == "small #1: agrees\n"
 
 
+@pytest.mark.long
 def test_doctor_names_the_disagreement_and_repairs_it(mirrored: Mirrored) -> None:
     delete_run(mirrored)
     open_run(mirrored)
