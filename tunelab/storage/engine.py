@@ -165,11 +165,9 @@ class Database:
         if self.path is not None:
             return sqlite.explain(str(error.orig), self.path, _free_bytes(self.path))
         named = postgresql.explain(error, self.url)
-        return OutageError(named.message, hint=named.hint) if _passes(error) else named
-
-
-def _passes(error: DBAPIError) -> bool:
-    return postgresql.is_passing(error)
+        if postgresql.is_passing(error):
+            return OutageError(named.message, hint=named.hint)
+        return named
 
 
 def _free_bytes(path: Path) -> int:

@@ -21,7 +21,7 @@ from typing import Any
 
 from tunelab.errors import NotFoundError, TrackingError, TunelabError
 from tunelab.service.mirror.environment import prepare, tracking_uri
-from tunelab.service.mirror.failures import explain
+from tunelab.service.mirror.failures import comes_from_mlflow, explain
 from tunelab.service.mirror.lease import LostMirrorLeaseError, held_lease
 from tunelab.storage.engine import Database
 from tunelab.storage.leases import lease_holder, mirror_lease
@@ -67,6 +67,7 @@ def synchronize(
 
     Raises:
         TrackingError: If MLflow cannot be reached.
+        TunelabError: If the comparison itself fails.
         DatabaseError: If the study database cannot be read or written.
     """
     uri = tracking_uri()
@@ -84,7 +85,9 @@ def synchronize(
     except (TunelabError, _LeaveError):
         raise
     except Exception as error:
-        raise TrackingError(explain(error, uri)) from error
+        # A mistake of this program's own is no absence of MLflow's.
+        kind = TrackingError if comes_from_mlflow(error) else TunelabError
+        raise kind(explain(error, uri)) from error
 
 
 def _one(
