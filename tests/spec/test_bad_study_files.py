@@ -762,3 +762,10 @@ def test_a_misspelled_end_of_a_range_is_both_unknown_and_missing(tmp_path):
         "is missing; a range needs low and high",
         "did you mean 'low'?",
     )
+
+
+def test_a_file_of_windows_names_the_way_to_utf_8(tmp_path):
+    (problem,) = problems_in(tmp_path, "description: früher".encode("windows-1252"))
+    assert problem.message == "must be UTF-8 text, got the byte 0xfc"
+    path = tmp_path / "bad.yaml"
+    assert problem.hint == f"save it as UTF-8: iconv -f WINDOWS-1252 -t UTF-8 {path}"

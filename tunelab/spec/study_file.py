@@ -162,7 +162,7 @@ def _read_text(path: Path) -> str:
         column = error.start - (data.rfind(b"\n", 0, error.start) + 1) + 1
         message = f"must be UTF-8 text, got the byte 0x{data[error.start]:02x}"
         starts = (hint for start, hint in _NO_STUDY.items() if data.startswith(start))
-        hint = next(starts, 'save it as UTF-8; what Windows writes may need an editor\'s "Save as"')
+        hint = next(starts, f"save it as UTF-8: iconv -f WINDOWS-1252 -t UTF-8 {path}")
         raise _refusal(path, message, Mark(line, column), hint) from None
     odd = NOT_TEXT.search(text)
     if odd is not None:
