@@ -13,6 +13,7 @@ from sqlalchemy import select, update
 from tests.tuning.conftest import HERE, LEASE, MAX_EPOCHS, curve, same_configuration, verdict
 from tunelab.spec.default_space import default_configuration
 from tunelab.storage.leases import acquire_lease
+from tunelab.storage.outages import OutageError
 from tunelab.storage.recorder import Outcome, Recorder
 from tunelab.storage.states import TIME_OVER, EndReason, StudyState, TrialState
 from tunelab.storage.studies import mark_started, update_study
@@ -501,3 +502,25 @@ def test_the_lease_is_kept_alive(searched):
         coordinator.tick()
         with study.database.read() as connection:
             assert connection.scalar(select(leases.c.expires_at)) > 1e9
+
+
+def test_what_an_outage_kept_from_the_table_is_not_begun_after_the_time_is_over(
+    searched, monkeypatch
+):
+    study = searched(10, timeout=60)
+    coordinator = study.coordinator()
+    attempt = study.database.attempt
+
+    def away(work):
+        if work == coordinator._insert_proposed:
+            raise OutageError("the server is away")
+        return attempt(work)
+
+    monkeypatch.setattr(study.database, "attempt", away)
+    with pytest.raises(OutageError):
+        coordinator.tick()
+    monkeypatch.setattr(study.database, "attempt", attempt)
+    study.clock.now += 61
+    study.run(coordinator)
+    assert study.trials == []
+    assert study.row.end_reason == TIME_OVER

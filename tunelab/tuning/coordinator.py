@@ -242,6 +242,7 @@ class Coordinator:
         self._sent_limits = limits if refreshed else self._sent_limits
         if ends:
             self._time_is_over = True
+            self._proposed.clear()  # what an outage has kept from the table is not begun any more
             rows = self._database.fetch(
                 lambda c: study_trials(c, self._study_id, numbers=self._open)
             )
