@@ -201,7 +201,7 @@ def test_a_trial_with_a_damaged_checkpoint_starts_from_nothing(bench):
     with bench.database.write() as connection:
         connection.execute(update(checkpoints).values(data=b"damaged"))
     again = bench.claim()
-    assert (again.number, again.checkpoint) == (0, None)
+    assert (again.number, again.checkpoint, again.damaged) == (0, None, [1])
     assert bench.rows(select(checkpoints.c.kind)) == []
 
 

@@ -98,6 +98,8 @@ def work(
             beat.claim = claim
             # Whoever started this worker learns from it what the worker died of, if it dies.
             print(f"{CLAIMED} {claim.number}", flush=True)
+            for epoch in claim.damaged:
+                _say(f"trial {claim.number}: its checkpoint of epoch {epoch} is damaged")
             try:
                 recorder = Recorder(database, claim, maximize=task.maximize)
                 outcome = _outcome(task, claim, recorder, should_stop)

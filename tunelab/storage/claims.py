@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, select, update
 
 from tunelab.errors import TunelabError
-from tunelab.storage.checkpoints import DamagedCheckpointError, delete_state, read_checkpoint
+from tunelab.storage.checkpoints import delete_state, read_state
 from tunelab.storage.clock import database_now
 from tunelab.storage.leases import GRACE_SECONDS
 from tunelab.storage.owners import Owner
@@ -61,6 +61,7 @@ class Claim:
         seed: Seed of the training run.
         limits: What the trial must reach at its rungs.
         checkpoint: Epoch and state to continue from; None to start from nothing.
+        damaged: Epochs of later checkpoints that cannot be continued from.
     """
 
     trial_id: int
@@ -73,6 +74,7 @@ class Claim:
     seed: int
     limits: RungLimits
     checkpoint: tuple[int, dict[str, Any]] | None
+    damaged: Sequence[int] = ()
 
 
 def claim_next(connection: Connection, study_id: int, owner: Owner) -> Claim | None:
@@ -128,6 +130,8 @@ def _claim(connection: Connection, row: RowMapping, owner: Owner) -> Claim:
 
 
 def _claim_of(connection: Connection, row: Mapping[Any, Any], owner: Owner) -> Claim:
+    # Only a trial that was claimed before can have a checkpoint.
+    checkpoint, damaged = read_state(connection, row["id"]) if row["attempts"] > 1 else (None, [])
     return Claim(
         trial_id=row["id"],
         study_id=row["study_id"],
@@ -138,19 +142,9 @@ def _claim_of(connection: Connection, row: Mapping[Any, Any], owner: Owner) -> C
         hyperparameters=row["hyperparameters"],
         seed=row["seed"],
         limits=RungLimits.from_json(row["rung_limits"]),
-        # Only a trial that was claimed before can have a checkpoint.
-        checkpoint=_checkpoint(connection, row["id"]) if row["attempts"] > 1 else None,
+        checkpoint=checkpoint,
+        damaged=damaged,
     )
-
-
-def _checkpoint(connection: Connection, trial_id: int) -> tuple[int, dict[str, Any]] | None:
-    try:
-        return read_checkpoint(connection, trial_id, "state")
-    except DamagedCheckpointError:
-        # The trial can start from nothing. An error would end every worker that claims it, and
-        # undo the result that is written together with the claim.
-        delete_state(connection, trial_id)
-        return None
 
 
 def any_waiting(connection: Connection, study_id: int) -> bool:

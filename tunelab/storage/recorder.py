@@ -20,7 +20,7 @@ from tunelab.storage.checkpoints import (
     delete_state,
     keep_best_weights,
     pack,
-    write_checkpoint,
+    write_state,
 )
 from tunelab.storage.claims import Claim, LostLeaseError, claim_next, held_claim
 from tunelab.storage.clock import database_now
@@ -266,7 +266,7 @@ class Recorder:
 
     def _write_state(self, connection: Connection, checkpoint: bytes | None) -> None:
         if checkpoint is not None:
-            write_checkpoint(connection, self.claim.trial_id, "state", self._n_epochs, checkpoint)
+            write_state(connection, self.claim.trial_id, self._n_epochs, checkpoint)
             self._has_state = True
 
     def _written(self) -> None:

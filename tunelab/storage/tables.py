@@ -132,7 +132,7 @@ checkpoints = Table(
     Column("kind", String(10), primary_key=True),  # "state" to continue from, "best" weights
     Column("epoch", Integer, primary_key=True),
     Column("created_at", Double, nullable=False),
-    Column("checksum", String(64), nullable=False),  # SHA-256 of data
+    Column("checksum", String(64), nullable=False),  # SHA-256 of whose it is, and data
     Column("data", LargeBinary, nullable=False),
 )
 
