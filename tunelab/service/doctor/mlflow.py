@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from tunelab.errors import TunelabError
 from tunelab.service.doctor.findings import Finding, note, ok, wrong
 from tunelab.service.mirror.environment import is_server, sqlite_path, without_credentials
+from tunelab.service.mirror.sync import Action
 from tunelab.service.tracking_sync import Compared, synchronize
 from tunelab.storage.engine import Database
 from tunelab.storage.mirror_runs import study_run
@@ -139,7 +140,7 @@ def agreement(database: Database, uri: str) -> Iterator[Finding]:
     keys = [study.id for study in sent]
 
     def repair() -> str:
-        for _ in synchronize(database, keys, repair=True):
+        for _ in synchronize(database, Action.REPAIR, keys):
             pass
         return "MLflow shows what the study database has"
 
@@ -148,7 +149,7 @@ def agreement(database: Database, uri: str) -> Iterator[Finding]:
         yield wrong(_AREA, f"{path} is gone, and with it all runs", _SYNC, repair)
         return
     try:
-        with closing(synchronize(database, keys, repair=False)) as results:
+        with closing(synchronize(database, Action.COMPARE, keys)) as results:
             compared = [result for result in results if not result.busy]
     except TunelabError as error:
         hint = error.hint or "studies run without MLflow, and it catches up"

@@ -1,8 +1,9 @@
-"""Run as ``python -m tunelab.service.mirror.sync [--repair] [--study ID]...``.
+"""Run as ``python -m tunelab.service.mirror.sync compare|repair|remove [--study ID]...``.
 
-Compares MLflow with the study database and repairs it, study by study. Each study is a line of
-JSON on standard output, and so is the error that ends the work. The databases come from the
-environment, as for the mirror; the end of the standard input means to leave.
+Compares MLflow with the study database, repairs it, or removes all that it shows, study by study.
+Each study is a line of JSON on standard output, and so is the error that ends the work. The
+databases come from the environment, as for the mirror; the end of the standard input means to
+leave.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
+from enum import StrEnum
 from typing import Any
 
 from tunelab.errors import NotFoundError, TrackingError, TunelabError
@@ -32,15 +34,23 @@ from tunelab.storage.studies import all_studies, study_by_id
 WAIT_SECONDS = 10.0  # for a mirror that holds a study's lease: one that sends its rest leaves soon
 
 
+class Action(StrEnum):
+    """What is done to each study's runs."""
+
+    COMPARE = "compare"
+    REPAIR = "repair"
+    REMOVE = "remove"
+
+
 class _LeaveError(Exception):
     """The process that wants to know is gone."""
 
 
 def main() -> None:
-    """Run one comparison or repair."""
+    """Run one comparison, repair or removal."""
     parser = argparse.ArgumentParser(prog="python -m tunelab.service.mirror.sync")
+    parser.add_argument("action", choices=list(Action))
     parser.add_argument("--study", type=int, action="append", help="key of a study")
-    parser.add_argument("--repair", action="store_true", help="repair what is different")
     arguments = parser.parse_args()
     leave = threading.Event()
     # Ctrl-C reaches the whole process group; the parent decides what it means here.
@@ -52,7 +62,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     try:
         database = open_database(database_url(), create=False)
-        synchronize(database, arguments.study, arguments.repair, leave.is_set)
+        synchronize(database, arguments.study, Action(arguments.action), leave.is_set)
     except _LeaveError:
         sys.exit(1)
     except TunelabError as error:
@@ -61,7 +71,10 @@ def main() -> None:
 
 
 def synchronize(
-    database: Database, study_ids: list[int] | None, repairs: bool, should_leave: Callable[[], bool]
+    database: Database,
+    study_ids: list[int] | None,
+    action: Action,
+    should_leave: Callable[[], bool],
 ) -> None:
     """Go through the studies and print a line for each.
 
@@ -79,7 +92,7 @@ def synchronize(
         tracking = Tracking(uri)
         for key in keys:
             try:
-                _one(database, key, tracking, repairs, should_leave)
+                _one(database, key, tracking, action, should_leave)
             except NotFoundError:
                 continue  # it has been deleted meanwhile
     except (TunelabError, _LeaveError):
@@ -91,9 +104,10 @@ def synchronize(
 
 
 def _one(
-    database: Database, key: int, tracking: Any, repairs: bool, should_leave: Callable[[], bool]
+    database: Database, key: int, tracking: Any, action: Action, should_leave: Callable[[], bool]
 ) -> None:
     from tunelab.service.mirror.comparison import compare
+    from tunelab.service.mirror.removal import remove
     from tunelab.service.mirror.repair import repair
 
     with database.read() as connection:
@@ -103,7 +117,7 @@ def _one(
 
     def give_up() -> bool:
         nonlocal told
-        if not repairs or should_leave() or time.monotonic() > deadline:
+        if action is Action.COMPARE or should_leave() or time.monotonic() > deadline:
             return True
         if not told:
             told = True
@@ -124,7 +138,10 @@ def _one(
             check_lease()
 
         try:
-            if repairs:
+            if action is Action.REMOVE:
+                _report(study=title, removed=remove(database, key, tracking, progressed))
+                return
+            if action is Action.REPAIR:
                 differences = repair(database, key, tracking, progressed)
             else:
                 found = compare(database, key, tracking, every_point=False, progressed=progressed)
