@@ -16,7 +16,7 @@ from tunelab.storage.leases import acquire_lease
 from tunelab.storage.outages import OutageError
 from tunelab.storage.recorder import Outcome, Recorder
 from tunelab.storage.states import TIME_OVER, EndReason, StudyState, TrialState
-from tunelab.storage.studies import mark_started, update_study
+from tunelab.storage.studies import mark_ended, mark_started, update_study
 from tunelab.storage.tables import leases, trials
 from tunelab.training.records import EpochRecord
 from tunelab.tuning.coordinator import MAX_AHEAD, Progress
@@ -447,6 +447,37 @@ def test_a_request_to_stop_is_noticed(searched):
         update_study(connection, study.id, stop_requested=True)
     study.clock.now += 0.6
     assert coordinator.tick() is Progress.STOP_REQUESTED
+
+
+def test_a_coordinator_that_was_taken_for_dead_notices_that_its_study_was_stopped(searched):
+    study = searched(10)
+    coordinator = study.coordinator()
+    assert coordinator.tick() is Progress.RUNNING
+    with study.database.write() as connection:
+        mark_ended(
+            connection, study.id, StudyState.STOPPED, end_reason="stopped", running_seconds=1.0
+        )
+    study.clock.now += 0.6
+    assert coordinator.tick() is Progress.STOP_REQUESTED
+
+
+def test_after_a_sleep_of_the_machine_nobody_is_taken_for_dead(searched):
+    """Every lease has expired, and the monotonic clock stood still."""
+    study = searched(10)
+    coordinator, worker = study.coordinator(2), study.worker()
+    coordinator.tick()
+    worker.step()
+    asleep = 8 * 3600.0
+    coordinator._kept_house_at -= asleep
+    with study.database.write() as connection:
+        connection.execute(update(trials).values(expires_at=trials.c.expires_at - asleep))
+    study.clock.now += 0.6
+    coordinator.tick()
+    assert states(study)[0] is TrialState.RUNNING
+    for _ in range(21):  # who is still silent after two beats is
+        study.clock.now += 1
+        coordinator.tick()
+    assert states(study)[0] is TrialState.WAITING
 
 
 def supersede(study):

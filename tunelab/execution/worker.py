@@ -184,8 +184,8 @@ def main() -> None:
     try:
         # The environment limits BLAS before NumPy is loaded; this also holds where it does not.
         with threadpool_limits(limits=1):
-            database = open_database(database_url(), create=False)
-            database.patience = Patience(OUTAGE_SECONDS, leave.is_set, _say)
+            patience = Patience(OUTAGE_SECONDS, leave.is_set, _say)
+            database = open_database(database_url(), create=False, patience=patience)
             work(database, arguments.study, leave.is_set)
     except TunelabError as error:
         sys.exit(f"error: {error}")

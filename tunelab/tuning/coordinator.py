@@ -17,12 +17,13 @@ from collections.abc import Callable, Iterable
 from enum import Enum
 from pathlib import Path
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from tunelab.datasets import load_training_data, open_prepared
 from tunelab.spec.study import StudySpec
 from tunelab.spec.tables import GRID, LOSSES
 from tunelab.storage.claims import Death, has_lost, requeue_lost
+from tunelab.storage.clock import database_now
 from tunelab.storage.engine import Database
 from tunelab.storage.leases import BEAT_SECONDS, Lease, renew_lease
 from tunelab.storage.owners import Owner
@@ -124,6 +125,7 @@ class Coordinator:
         self._trial_seconds = 1.0  # of the trials that ended lately
         self._proposed: list[NewTrial] = []  # and not yet stored
         self._renewed = self._kept_house = self._came_back = -math.inf
+        self._kept_house_at = math.inf  # by the database's clock
         self._restore()
 
     @property
@@ -144,10 +146,7 @@ class Coordinator:
                 next tick goes on where this one was.
         """
         now = time.monotonic()
-        away = now - self._kept_house
-        if away > HOUSEKEEPING_SECONDS:
-            if math.isfinite(away) and away > _AWAY_SECONDS:
-                self._came_back = now
+        if now - self._kept_house > HOUSEKEEPING_SECONDS:
             progress = self._keep_house(now)
             self._kept_house = now
             if progress is not Progress.RUNNING:
@@ -193,17 +192,11 @@ class Coordinator:
                 self._open.add(row.number)
 
     def _keep_house(self, now: float) -> Progress:
-        # Whoever was away himself cannot say that others were silent: they are given time.
-        silent = now - self._came_back > 2 * BEAT_SECONDS
-        study, lost = self._database.fetch(
-            lambda c: (
-                study_by_id(c, self._study_id),
-                has_lost(c, self._study_id, also_silent=silent),
-            )
-        )
+        study, silent, lost = self._database.fetch(lambda c: self._look_around(c, now))
         if study.end_reason == CANCELLED:
             return Progress.CANCELLED
-        if study.stop_requested:
+        # While this process was away, somebody may have taken it for dead and noted the stop.
+        if study.stop_requested or study.state is StudyState.STOPPED:
             return Progress.STOP_REQUESTED
         # Another ``study start`` may have changed the budget.
         self._n_total, self._timeout = study.n_trials, study.timeout_seconds
@@ -248,6 +241,19 @@ class Coordinator:
             )
             self._open = {row.number for row in rows}
         return Progress.RUNNING
+
+    def _look_around(self, connection: Connection, now: float) -> tuple[StudyRow, bool, bool]:
+        """The study, whether silent workers count as lost, and whether any trial is lost."""
+        # Of a machine that slept the database's clock alone tells: the monotonic one stood still.
+        database_time = connection.scalar(select(database_now())) or 0.0
+        away = max(now - self._kept_house, database_time - self._kept_house_at)
+        self._kept_house_at = database_time
+        if math.isfinite(away) and away > _AWAY_SECONDS:
+            self._came_back = now
+        # Whoever was away himself cannot say that others were silent: they are given time.
+        silent = now - self._came_back > 2 * BEAT_SECONDS
+        study = study_by_id(connection, self._study_id)
+        return study, silent, has_lost(connection, self._study_id, also_silent=silent)
 
     def _collect(self) -> None:
         """Take in the trials that have ended since the last tick."""
