@@ -77,7 +77,7 @@ class NewTrial:
 def insert_trials(connection: Connection, study_id: int, new: Sequence[NewTrial]) -> None:
     """Add waiting trials; those that are there already stay as they are. In a write transaction."""
     now = time.time()
-    statement = insert_into(connection, trials)
+    statement = insert_into(connection.dialect.name, trials)
     connection.execute(
         statement.on_conflict_do_nothing(index_elements=["study_id", "kind", "number"]),
         [
