@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -31,6 +32,7 @@ from tunelab.storage.trials import NewTrial, insert_trials
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
+    from tunelab.service.mirror import projection as projection_module
     from tunelab.service.mirror.projection import Projection
     from tunelab.service.mirror.tracking import Tracking
 
@@ -293,6 +295,28 @@ def test_a_trial_that_goes_on_gets_only_its_new_epochs(database: Database, place
     assert [step for step, *_ in points(place, "trial-000", "loss/train")] == [1, 2, 3, 4, 5]
     assert statuses(place)["trial-000"] == "FINISHED"
     assert not projection.run_pass()
+
+
+def test_epochs_of_a_running_trial_are_sent_together_and_its_end_at_once(
+    database: Database, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(projection_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    study = new_study(database)
+    train(database, study, 0, 1)
+    projection = project(database, study)
+    for epoch in range(2, 12):
+        train(database, study, 0, epoch, first=epoch)
+        now[0] += 1.0
+        sent = len(points(place, "trial-000", "loss/train"))
+        news = projection.run_pass()
+        # Seconds 5 and 10 after the first time: with all epochs so far.
+        assert news is (epoch in (6, 11))
+        assert len(points(place, "trial-000", "loss/train")) == (epoch if news else sent)
+    finish(database, study, 0, 12, first=12)
+    assert projection.run_pass()
+    assert len(points(place, "trial-000", "loss/train")) == 12
+    assert statuses(place)["trial-000"] == "FINISHED"
 
 
 def test_stopping_kills_open_runs_and_resuming_opens_them_again(

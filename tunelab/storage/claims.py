@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, select, update
 
 from tunelab.errors import TunelabError
 from tunelab.storage.checkpoints import delete_state, read_state
@@ -23,6 +23,38 @@ from tunelab.storage.states import EndReason, StudyState, TrialState
 from tunelab.storage.tables import studies, trials
 
 MAX_LOST_LEASES = 3  # a trial is tried again twice; then it has failed
+
+# Built once: to build a statement costs more time than to execute it.
+_NEXT = (
+    select(trials)
+    .join(studies, studies.c.id == trials.c.study_id)
+    .where(
+        trials.c.study_id == bindparam("of_study"),
+        trials.c.state == TrialState.WAITING,
+        studies.c.state == StudyState.RUNNING,
+        studies.c.stop_requested.is_(False),
+    )
+    .order_by(trials.c.number)
+    .limit(1)
+    .with_for_update(of=trials, skip_locked=True)
+)
+_TAKE = (
+    update(trials)
+    .where(trials.c.id == bindparam("trial"))
+    .values(
+        state=TrialState.RUNNING,
+        owner=bindparam("by"),
+        expires_at=database_now() + GRACE_SECONDS,
+        token=bindparam("with_token"),
+        attempts=bindparam("attempt"),
+        started_at=bindparam("began"),
+    )
+)
+_ANY_WAITING = (
+    select(trials.c.id)
+    .where(trials.c.study_id == bindparam("of_study"), trials.c.state == TrialState.WAITING)
+    .limit(1)
+)
 
 
 class LostLeaseError(TunelabError):
@@ -79,23 +111,7 @@ class Claim:
 
 def claim_next(connection: Connection, study_id: int, owner: Owner) -> Claim | None:
     """Claim the first waiting trial; None if none waits. In a write transaction."""
-    row = (
-        connection.execute(
-            select(trials)
-            .join(studies, studies.c.id == trials.c.study_id)
-            .where(
-                trials.c.study_id == study_id,
-                trials.c.state == TrialState.WAITING,
-                studies.c.state == StudyState.RUNNING,
-                studies.c.stop_requested.is_(False),
-            )
-            .order_by(trials.c.number)
-            .limit(1)
-            .with_for_update(of=trials, skip_locked=True)
-        )
-        .mappings()
-        .one_or_none()
-    )
+    row = connection.execute(_NEXT, {"of_study": study_id}).mappings().one_or_none()
     return None if row is None else _claim(connection, row, owner)
 
 
@@ -117,14 +133,14 @@ def _claim(connection: Connection, row: RowMapping, owner: Owner) -> Claim:
         "started_at": row["started_at"] or time.time(),
     }
     connection.execute(
-        update(trials)
-        .where(trials.c.id == row["id"])
-        .values(
-            state=TrialState.RUNNING,
-            owner=str(owner),
-            expires_at=database_now() + GRACE_SECONDS,
-            **values,
-        )
+        _TAKE,
+        {
+            "trial": row["id"],
+            "by": str(owner),
+            "with_token": values["token"],
+            "attempt": values["attempts"],
+            "began": values["started_at"],
+        },
     )
     return _claim_of(connection, {**row, **values}, owner)
 
@@ -149,14 +165,7 @@ def _claim_of(connection: Connection, row: Mapping[Any, Any], owner: Owner) -> C
 
 def any_waiting(connection: Connection, study_id: int) -> bool:
     """Whether a trial waits: asked by idle workers before they take the write lock."""
-    return (
-        connection.execute(
-            select(trials.c.id)
-            .where(trials.c.study_id == study_id, trials.c.state == TrialState.WAITING)
-            .limit(1)
-        ).first()
-        is not None
-    )
+    return connection.execute(_ANY_WAITING, {"of_study": study_id}).first() is not None
 
 
 def beat(connection: Connection, claim: Claim) -> bool:

@@ -11,10 +11,11 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import count
 from typing import Any
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, Update, bindparam, delete, select, update
 
 from tunelab.storage.checkpoints import (
     delete_state,
@@ -25,7 +26,7 @@ from tunelab.storage.checkpoints import (
 from tunelab.storage.claims import Claim, LostLeaseError, claim_next, held_claim
 from tunelab.storage.clock import database_now
 from tunelab.storage.engine import Database
-from tunelab.storage.inserts import insert_into
+from tunelab.storage.inserts import Insert, insert_into
 from tunelab.storage.leases import GRACE_SECONDS
 from tunelab.storage.owners import Owner
 from tunelab.storage.rungs import RungLimits
@@ -38,6 +39,14 @@ FLUSH_SECONDS = 1.0
 CHECKPOINT_SECONDS = 5.0
 
 Snapshot = Callable[[], dict[str, Any]]
+
+# Built once: to build a statement costs more time than to execute it.
+_CLAIMED = (
+    update(trials)
+    .where(trials.c.id == bindparam("claimed_id"), trials.c.token == bindparam("claimed_token"))
+    .where(trials.c.state == TrialState.RUNNING)
+)
+_CLAIMED_AND_RENEWED = _CLAIMED.values(expires_at=database_now() + GRACE_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -149,6 +158,7 @@ class Recorder:
         verdict = outcome.verdict
         self._update_trial(
             connection,
+            _CLAIMED,
             state=TrialState.FINISHED,
             owner=None,
             expires_at=None,
@@ -191,6 +201,7 @@ class Recorder:
                 return  # an answer was lost
             self._update_trial(
                 connection,
+                _CLAIMED,
                 state=TrialState.WAITING,
                 owner=None,
                 expires_at=None,
@@ -215,7 +226,7 @@ class Recorder:
     def _flush(self, connection: Connection) -> bool:
         self._update_trial(
             connection,
-            expires_at=database_now() + GRACE_SECONDS,
+            _CLAIMED_AND_RENEWED,
             n_epochs=self._n_epochs,
             **_verdict_columns(self.verdict),
         )
@@ -228,14 +239,10 @@ class Recorder:
         self.limits = RungLimits.from_json(row.rung_limits)
         return bool(row.stop_requested)
 
-    def _update_trial(self, connection: Connection, **values: Any) -> None:
+    def _update_trial(self, connection: Connection, statement: Update, **values: Any) -> None:
         """Write to the trial's row, provided that it is still this worker's."""
-        result = connection.execute(
-            update(trials)
-            .where(trials.c.id == self.claim.trial_id, trials.c.token == self.claim.token)
-            .where(trials.c.state == TrialState.RUNNING)
-            .values(**values)
-        )
+        held = {"claimed_id": self.claim.trial_id, "claimed_token": self.claim.token}
+        result = connection.execute(statement, {**held, **values})
         if result.rowcount != 1:
             raise LostLeaseError(
                 f"trial {self.claim.number} was taken from this worker; its result is not counted"
@@ -243,17 +250,7 @@ class Recorder:
 
     def _insert_epochs(self, connection: Connection) -> None:
         if self._pending:
-            statement = insert_into(connection, epochs)
-            # An epoch trained again after a crash takes its new values and keeps its old time.
-            renewed = {
-                name: statement.excluded[name]
-                for name in (column.name for column in epochs.columns)
-                if name not in ("trial_id", "epoch", "recorded_at")
-            }
-            statement = statement.on_conflict_do_update(
-                index_elements=["trial_id", "epoch"], set_=renewed
-            )
-            connection.execute(statement, self._pending)
+            connection.execute(_upsert_epochs(connection.dialect.name), self._pending)
 
     def _delete_overtaken_epochs(self, connection: Connection) -> None:
         # An earlier attempt may have come further before it died than this one, which met
@@ -272,6 +269,18 @@ class Recorder:
     def _written(self) -> None:
         self._pending.clear()
         self._flushed_at = time.monotonic()
+
+
+@cache
+def _upsert_epochs(dialect: str) -> Insert:
+    """Epochs, where one trained again after a crash takes its new values and keeps its old time."""
+    statement = insert_into(dialect, epochs)
+    renewed = {
+        column.name: statement.excluded[column.name]
+        for column in epochs.columns
+        if column.name not in ("trial_id", "epoch", "recorded_at")
+    }
+    return statement.on_conflict_do_update(index_elements=["trial_id", "epoch"], set_=renewed)
 
 
 def _epoch_row(trial_id: int, record: EpochRecord, verdict: Verdict) -> dict[str, Any]:

@@ -180,16 +180,22 @@ class Coordinator:
         # Whatever ended the coordinator before this one may have ended its workers too.
         self._database.attempt(lambda c: requeue_lost(c, self._study_id, blamed=False))
         rows = self._database.fetch(lambda c: study_trials(c, self._study_id))
+        # With one worker as in the undisturbed run: the last trial was proposed when those before
+        # the one before it had ended, and the next proposal tells what came since.
+        n_told = rows[-1].number - 1 if rows and self._n_workers == 1 else len(rows)
         for row in rows:
-            if self._n_workers == 1:
-                # As in the undisturbed run: tell what was known when this trial was proposed.
-                self._tell(range(row.number - 1))
-            self._optuna.restore(row)
+            ended = row.state is TrialState.FINISHED
+            told = ended and row.number < n_told
+            self._optuna.restore(row, told=told)
             self._next = row.number + 1
-            if row.state is TrialState.FINISHED:
-                self._note_end(row)
+            if told:
+                self._observe(row)
+            elif ended:
+                self._ended[row.number] = row
             else:
                 self._open.add(row.number)
+            if ended:
+                self._watch_flatness(row)
 
     def _keep_house(self, now: float) -> Progress:
         study, silent, lost = self._database.fetch(lambda c: self._look_around(c, now))
@@ -266,13 +272,13 @@ class Coordinator:
         )
         for row in rows:
             self._open.remove(row.number)
-            self._note_end(row)
+            self._ended[row.number] = row
+            self._watch_flatness(row)
             if row.started_at is not None and row.ended_at is not None:
                 seconds = max(row.ended_at - row.started_at, 1e-3)
                 self._trial_seconds += 0.2 * (seconds - self._trial_seconds)
 
-    def _note_end(self, row: TrialRow) -> None:
-        self._ended[row.number] = row
+    def _watch_flatness(self, row: TrialRow) -> None:
         if self._flatness is not None and _is_complete(row) and row.value is not None:
             self._flatness.observe(row.number, row.value)
 
@@ -329,9 +335,13 @@ class Coordinator:
         for number in sorted(set(numbers) & self._ended.keys()):
             row = self._ended.pop(number)
             self._optuna.tell(row)
-            if row.end_reason is not EndReason.FAILED:
-                values = {int(rung): value for rung, value in (row.rung_values or {}).items()}
-                self._pruner.observe(EndedTrial(number, row.value, values, _is_complete(row)))
+            self._observe(row)
+
+    def _observe(self, row: TrialRow) -> None:
+        """Let the pruner know how a trial ended."""
+        if row.end_reason is not EndReason.FAILED:
+            values = {int(rung): value for rung, value in (row.rung_values or {}).items()}
+            self._pruner.observe(EndedTrial(row.number, row.value, values, _is_complete(row)))
 
     def _end(self, state: StudyState, end_reason: str) -> bool:
         """Note how the study ended; false if another coordinator holds its lease by now."""

@@ -8,7 +8,9 @@ changes nothing in MLflow; runs that were created and not remembered are found b
 from __future__ import annotations
 
 import json
+import math
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -61,7 +63,7 @@ from tunelab.storage.mirror_runs import (
     trial_runs,
     trials_behind,
 )
-from tunelab.storage.states import TrialState
+from tunelab.storage.states import StudyState, TrialState
 from tunelab.storage.studies import StudyRow, study_by_id
 from tunelab.storage.trials import (
     EpochRow,
@@ -74,6 +76,7 @@ from tunelab.storage.trials import (
 )
 
 SLICE = 50  # trials a pass: so much is sent at most before it is remembered
+CURVE_SECONDS = 5.0  # between two requests for a trial that runs: its epochs are sent together
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,7 @@ class Projection:
         self._unremembered: dict[str, FoundRun] | None = None
         self._coloured: set[str] | None = None
         self._skipped: set[int] = set()
+        self._running: dict[int, float] = {}  # number of a trial that runs -> when it was sent
         self._doubtful = False  # a request was given up: it may have made a run all the same
 
     def run_pass(self) -> bool:
@@ -160,10 +164,15 @@ class Projection:
         parent = self._parent_run(study)
         with self._database.read() as connection:
             numbers = trials_behind(
-                connection, study.id, self._uri, study.state, limit=SLICE + len(self._skipped)
+                connection,
+                study.id,
+                self._uri,
+                study.state,
+                limit=SLICE + len(self._skipped) + len(self._running),
             )
             numbers = [number for number in numbers if number not in self._skipped]
             trials = study_trials(connection, study.id, numbers=numbers) if numbers else []
+            trials = [trial for trial in trials if self._is_due(study, trial)]
             known = trial_runs(connection, study.id, self._uri, [trial.id for trial in trials])
             curves = self._curves(connection, trials, known)
         if trials:
@@ -286,6 +295,10 @@ class Projection:
         try:
             for trial in trials:
                 run = known.get(trial.id)
+                if trial.state is TrialState.RUNNING:
+                    self._running[trial.number] = time.monotonic()
+                else:
+                    self._running.pop(trial.number, None)
                 try:
                     done.append(self._send_trial(study, parent, trial, run, curves[trial.id]))
                 except RunGoneError:
@@ -296,6 +309,13 @@ class Projection:
             with self._database.write() as connection:
                 for row in done:
                     remember(connection, row)
+
+    def _is_due(self, study: StudyRow, trial: TrialRow) -> bool:
+        """Whether to send what the trial's run lacks now; new epochs alone can wait a little."""
+        if trial.state is not TrialState.RUNNING or study.state is not StudyState.RUNNING:
+            return True
+        since = time.monotonic() - self._running.get(trial.number, -math.inf)
+        return since >= CURVE_SECONDS
 
     def _send_trial(
         self,
