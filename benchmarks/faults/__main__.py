@@ -14,9 +14,10 @@ from __future__ import annotations
 import argparse
 import time
 
+from benchmarks.faults.disks import damages, deletions, full_disks, read_only_disks
 from benchmarks.faults.place import Experiment, places
 from benchmarks.faults.processes import freezes, kills, repeats, signals
-from benchmarks.faults.servers import outages
+from benchmarks.faults.servers import cuts, long_outages, outages
 from benchmarks.faults.together import claims, starts
 
 EXPERIMENTS: dict[str, tuple[Experiment, int]] = {
@@ -27,6 +28,12 @@ EXPERIMENTS: dict[str, tuple[Experiment, int]] = {
     "freezes": (freezes, 20),
     "signals": (signals, 50),
     "outages": (outages, 60),
+    "long_outages": (long_outages, 1),
+    "cuts": (cuts, 60),
+    "full_disks": (full_disks, 5),
+    "read_only_disks": (read_only_disks, 5),
+    "deletions": (deletions, 5),
+    "damages": (damages, 5),
 }
 """Name -> the experiment, and how often (outages: for how many seconds)."""
 
@@ -46,7 +53,7 @@ def main() -> None:
                 began = time.monotonic()
                 told = experiment(place, arguments.times or times)
                 seconds = time.monotonic() - began
-                print(f"{name:8} {place.kind:10} {told}  [{seconds:.0f} s]", flush=True)
+                print(f"{name:13} {place.kind:10} {told}  [{seconds:.0f} s]", flush=True)
 
 
 if __name__ == "__main__":

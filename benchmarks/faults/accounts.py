@@ -24,6 +24,13 @@ def acknowledged(folder: Folder) -> set[tuple[int, int]]:
     return set()
 
 
+def unfinished(folder: Folder) -> int:
+    """How many trials have not ended, and 1 more if the study has not."""
+    (trials,) = folder.sql("SELECT count(*) FROM trials WHERE state <> 'finished'")
+    (studies,) = folder.sql("SELECT count(*) FROM studies WHERE state <> 'finished'")
+    return int(trials[0] + studies[0])
+
+
 def disagreements(folder: Folder) -> dict[str, int]:
     """What MLflow shows otherwise than the study database."""
     with contextlib.closing(sqlite3.connect(folder.path / "mlflow.db")) as mlflow:

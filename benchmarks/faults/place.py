@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from tests.postgresql import Databases, Server
@@ -16,8 +18,8 @@ Experiment = Callable[["Place", int], str]
 STUDY = """\
 name: small
 task: classification
-data: {source: sklearn, name: digits}
-search: {sampler: SAMPLER, trials: TRIALS, max_epochs: 40, seed: 3}
+data: {source: sklearn, name: DATA}
+search: {sampler: SAMPLER, trials: TRIALS, max_epochs: EPOCHS, seed: 3}
 space:
   optimizer: [momentum, adam]
   schedule: [constant, cosine]
@@ -46,16 +48,40 @@ class Place:
             return self._databases.create()
         return f"sqlite:///{folder / 'tunelab.db'}"
 
-    def folder(self, n_trials: int, *, sampler: str = "random", mirrored: bool = False) -> Folder:
-        """A working directory with a study file."""
+    def path(self) -> Path:
+        """A new, empty folder."""
         self._n_folders += 1
-        folder = Folder(self._root / f"{self.kind}-{self._n_folders}")
+        path = self._root / f"{self.kind}-{self._n_folders}"
+        path.mkdir()
+        return path
+
+    def folder(
+        self,
+        n_trials: int,
+        *,
+        sampler: str = "random",
+        max_epochs: int = 40,
+        data: str = "digits",
+        mirrored: bool = False,
+        path: Path | None = None,
+    ) -> Folder:
+        """A working directory with a study file, at ``path`` if that is given."""
+        folder = Folder(path or self.path())
         if self._databases is not None:
             folder.variables["TUNELAB_DATABASE_URL"] = self.url(folder.path)
         folder.variables["TUNELAB_MIRROR"] = "yes" if mirrored else "no"
-        text = STUDY.replace("TRIALS", str(n_trials)).replace("SAMPLER", sampler)
+        text = STUDY.replace("DATA", data).replace("SAMPLER", sampler)
+        text = text.replace("TRIALS", str(n_trials)).replace("EPOCHS", str(max_epochs))
         folder.study_file.write_text(text)
         return folder
+
+
+def listen(process: subprocess.Popen[str]) -> Future[tuple[str, str]]:
+    """What the process will have said to its end: a full pipe would stop it."""
+    pool = ThreadPoolExecutor(1)
+    said = pool.submit(process.communicate)
+    pool.shutdown(wait=False)
+    return said
 
 
 @contextlib.contextmanager
