@@ -19,6 +19,7 @@ from benchmarks.faults.place import Experiment, places
 from benchmarks.faults.processes import freezes, kills, repeats, signals
 from benchmarks.faults.servers import cuts, long_outages, outages
 from benchmarks.faults.together import claims, starts
+from benchmarks.faults.tracking import tracking, tracking_time, trackings
 
 EXPERIMENTS: dict[str, tuple[Experiment, int]] = {
     "kills": (kills, 100),
@@ -34,6 +35,9 @@ EXPERIMENTS: dict[str, tuple[Experiment, int]] = {
     "read_only_disks": (read_only_disks, 5),
     "deletions": (deletions, 5),
     "damages": (damages, 5),
+    "tracking": (tracking, 300),
+    "trackings": (trackings, 1),
+    "tracking_time": (tracking_time, 5),
 }
 """Name -> the experiment, and how often (outages: for how many seconds)."""
 
