@@ -15,6 +15,7 @@ import argparse
 import time
 
 from benchmarks.faults.disks import damages, deletions, full_disks, read_only_disks
+from benchmarks.faults.divergence import divergence
 from benchmarks.faults.place import Experiment, places
 from benchmarks.faults.processes import freezes, kills, repeats, signals
 from benchmarks.faults.servers import cuts, long_outages, outages
@@ -38,6 +39,7 @@ EXPERIMENTS: dict[str, tuple[Experiment, int]] = {
     "tracking": (tracking, 300),
     "trackings": (trackings, 1),
     "tracking_time": (tracking_time, 5),
+    "divergence": (divergence, 50),
 }
 """Name -> the experiment, and how often (outages: for how many seconds)."""
 
