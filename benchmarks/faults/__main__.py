@@ -16,6 +16,8 @@ import time
 
 from benchmarks.faults.disks import damages, deletions, full_disks, read_only_disks
 from benchmarks.faults.divergence import divergence
+from benchmarks.faults.first_start import first_starts
+from benchmarks.faults.locks import locks
 from benchmarks.faults.place import Experiment, places
 from benchmarks.faults.processes import freezes, kills, repeats, signals
 from benchmarks.faults.servers import cuts, long_outages, outages
@@ -40,6 +42,9 @@ EXPERIMENTS: dict[str, tuple[Experiment, int]] = {
     "trackings": (trackings, 1),
     "tracking_time": (tracking_time, 5),
     "divergence": (divergence, 50),
+    "locks": (locks, 40),
+    "long_locks": (locks, 90),
+    "first_starts": (first_starts, 30),
 }
 """Name -> the experiment, and how often (outages: for how many seconds)."""
 
