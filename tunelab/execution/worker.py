@@ -26,6 +26,7 @@ from tunelab.errors import TunelabError
 from tunelab.execution.backends import BACKENDS, Backend
 from tunelab.execution.beat import Beat
 from tunelab.execution.limits import TrialLimits, out_of_memory
+from tunelab.execution.log import say
 from tunelab.execution.memory import keep_freed_memory
 from tunelab.execution.trial import Task, TrialLimitError, run_trial
 from tunelab.spec.study import StudySpec
@@ -97,7 +98,7 @@ def work(
                 continue
             beat.claim = claim
             # Whoever started this worker learns from it what the worker died of, if it dies.
-            print(f"{CLAIMED} {claim.number}", flush=True)
+            say(f"{CLAIMED} {claim.number}", sys.stdout)
             try:
                 recorder = Recorder(database, claim, maximize=task.maximize)
                 outcome = _outcome(task, claim, recorder, should_stop)
@@ -107,7 +108,7 @@ def work(
                 claim = recorder.finish(outcome, None if should_stop() else owner)
                 n_ended += 1
             except LostLeaseError as lost:
-                print(lost, file=sys.stderr, flush=True)
+                say(str(lost))
                 claim = None
             finally:
                 beat.claim = None
@@ -138,7 +139,7 @@ def _outcome(
     except TunelabError:
         raise  # the database or the data, not the trial
     except BaseException as error:  # a sys.exit() in the middle of training is one, too
-        traceback.print_exc()
+        say(traceback.format_exc())
         reason = f"{type(error).__name__}: {error}"
     return Outcome(
         end_reason=EndReason.FAILED,
@@ -183,14 +184,10 @@ def main() -> None:
         # The environment limits BLAS before NumPy is loaded; this also holds where it does not.
         with threadpool_limits(limits=1):
             database = open_database(database_url(), create=False)
-            database.patience = Patience(OUTAGE_SECONDS, leave.is_set, _say)
+            database.patience = Patience(OUTAGE_SECONDS, leave.is_set, say)
             work(database, arguments.study, leave.is_set)
     except TunelabError as error:
         sys.exit(f"error: {error}")
-
-
-def _say(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
 
 
 def _await_order(leave: threading.Event) -> None:
