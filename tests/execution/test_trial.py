@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import math
+import os
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -97,6 +100,21 @@ def test_a_trial_that_uses_its_budget_is_completed(small_study):
     assert trial.end_reason is EndReason.COMPLETED
     assert (trial.value, trial.best_epoch, trial.n_epochs) == (0.05, 20, 20)
     assert trial.signal == "unfinished"
+
+
+def test_a_log_on_a_full_disk_ends_neither_trial_nor_worker(small_study, monkeypatch):
+    full = SimpleNamespace(write=refuse, flush=refuse)
+    monkeypatch.setattr(sys, "stdout", full)
+    monkeypatch.setattr(sys, "stderr", full)
+    small = small_study(max_epochs=5)
+    small.insert(2)
+    broken, fine = run_all(small, ScriptedBackend([ValueError("no")], FALLING[:5]), 2)
+    assert broken.reason.startswith("ValueError: no (with ")
+    assert fine.end_reason is EndReason.COMPLETED
+
+
+def refuse(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_an_exception_fails_its_trial_and_the_worker_goes_on(small_study):

@@ -61,7 +61,7 @@ class Folder:
             start_new_session=True,
         )
 
-    def tunelab(self, *arguments: str, code: int = 0) -> str:
+    def tunelab(self, *arguments: str, code: int = 0, timeout: float = 90.0) -> str:
         """Run a command to its end and return its standard output."""
         result = subprocess.run(
             [sys.executable, "-m", "tunelab", *arguments],
@@ -69,15 +69,15 @@ class Folder:
             env=environment() | self.variables,
             capture_output=True,
             text=True,
-            timeout=90,
+            timeout=timeout,
             check=False,
         )
         assert result.returncode == code, result.stderr + result.stdout
         assert "Traceback" not in result.stderr
         return result.stdout
 
-    def json(self, *arguments: str) -> Any:
-        return json.loads(self.tunelab(*arguments, "--json"))
+    def json(self, *arguments: str, timeout: float = 90.0) -> Any:
+        return json.loads(self.tunelab(*arguments, "--json", timeout=timeout))
 
     def sql(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         url = self.variables.get("TUNELAB_DATABASE_URL")

@@ -23,6 +23,7 @@ import pytest
 from sqlalchemy import insert, update
 
 from tests.service.conftest import environment
+from tests.service.unhelpful import hanging, refusing
 from tunelab.service.dashboard import start_server
 from tunelab.spec.default_space import default_configuration
 from tunelab.spec.study import StudySpec
@@ -166,41 +167,6 @@ def wait_until_sent(database: Database, study: StudyRow, uri: str) -> None:
                 return
         time.sleep(0.2)
     raise AssertionError("not all was sent in 90 s")
-
-
-@contextmanager
-def refusing(status: int) -> Iterator[str]:
-    """A web server that answers every request with ``status``."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def answer(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            self.send_response(status)
-            self.send_header("Content-Length", "2")
-            self.end_headers()
-            self.wfile.write(b"no")
-
-        do_GET = do_POST = answer
-
-        def log_message(self, *_: Any) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-@contextmanager
-def hanging() -> Iterator[str]:
-    """A port that takes connections and never says a word."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(50)
-        yield f"127.0.0.1:{listener.getsockname()[1]}"
 
 
 FAULTS = {

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import stat
+import tempfile
 import threading
 import time
+from unittest.mock import Mock
 
 import pytest
 from sqlalchemy import event, select
@@ -104,6 +107,17 @@ def test_a_database_that_may_only_be_read_is_read_and_says_so_when_written(bench
     with pytest.raises(DatabaseError, match="it is read-only"):
         create(only_read, "other")
     only_read.close()
+
+
+def test_a_disk_that_becomes_read_only_is_told_from_one_that_fails(tmp_path, monkeypatch):
+    """To a file that is open already SQLite says `disk I/O error` in both cases."""
+    refusal = OSError(errno.EROFS, os.strerror(errno.EROFS))
+    database = tmp_path / "tunelab.db"
+    says = "disk I/O error"
+    assert sqlite.explain(says, database, 10**9).message == f"{database}: disk I/O error"
+    monkeypatch.setattr(tempfile, "TemporaryFile", Mock(side_effect=refusal))
+    told = sqlite.explain(says, database, 10**6)
+    assert told.message == f"cannot write {database}: it is read-only"
 
 
 def test_a_database_that_is_deleted_or_replaced_while_in_use_ends_the_writer(bench):

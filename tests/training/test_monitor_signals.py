@@ -330,8 +330,8 @@ def test_a_runaway_training_loss_is_counted_from_epoch_one_and_acted_on_after_wa
     given = verdicts(train, train, max_epochs=60)  # warm-up: 3 epochs
     assert (given[-1].signal, given[-1].stop, given[-1].epoch) == (Signal.DIVERGED, True, 9)
     assert given[-1].reason == (
-        "train_loss 256.0 has not fallen for 5 epochs above 10 times the baseline loss 1.000; "
-        "best 1.000 (epoch 1)"
+        "train_loss was 256.0 at epoch 9 and has not fallen for 5 epochs above 10 times the "
+        "baseline loss 1.000; best 1.000 (epoch 1)"
     )
     given = verdicts(train, train, max_epochs=200)  # warm-up: 10 epochs
     assert (given[-1].signal, given[-1].epoch) == (Signal.DIVERGED, 11)

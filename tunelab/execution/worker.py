@@ -26,6 +26,7 @@ from tunelab.errors import TunelabError
 from tunelab.execution.backends import BACKENDS, Backend
 from tunelab.execution.beat import Beat
 from tunelab.execution.limits import TrialLimits, out_of_memory
+from tunelab.execution.log import say
 from tunelab.execution.memory import keep_freed_memory
 from tunelab.execution.trial import Task, TrialLimitError, run_trial
 from tunelab.spec.study import StudySpec
@@ -97,9 +98,9 @@ def work(
                 continue
             beat.claim = claim
             # Whoever started this worker learns from it what the worker died of, if it dies.
-            print(f"{CLAIMED} {claim.number}", flush=True)
+            say(f"{CLAIMED} {claim.number}", sys.stdout)
             for epoch in claim.damaged:
-                _say(f"trial {claim.number}: its checkpoint of epoch {epoch} is damaged")
+                say(f"trial {claim.number}: its checkpoint of epoch {epoch} is damaged")
             try:
                 recorder = Recorder(database, claim, maximize=task.maximize)
                 outcome = _outcome(task, claim, recorder, should_stop)
@@ -109,7 +110,7 @@ def work(
                 claim = recorder.finish(outcome, None if should_stop() else owner)
                 n_ended += 1
             except LostLeaseError as lost:
-                print(lost, file=sys.stderr, flush=True)
+                say(str(lost))
                 claim = None
             finally:
                 beat.claim = None
@@ -140,7 +141,7 @@ def _outcome(
     except TunelabError:
         raise  # the database or the data, not the trial
     except BaseException as error:  # a sys.exit() in the middle of training is one, too
-        traceback.print_exc()
+        say(traceback.format_exc())
         reason = f"{type(error).__name__}: {error}"
     return Outcome(
         end_reason=EndReason.FAILED,
@@ -184,15 +185,11 @@ def main() -> None:
     try:
         # The environment limits BLAS before NumPy is loaded; this also holds where it does not.
         with threadpool_limits(limits=1):
-            patience = Patience(OUTAGE_SECONDS, leave.is_set, _say)
+            patience = Patience(OUTAGE_SECONDS, leave.is_set, say)
             database = open_database(database_url(), create=False, patience=patience)
             work(database, arguments.study, leave.is_set)
     except TunelabError as error:
         sys.exit(f"error: {error}")
-
-
-def _say(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
 
 
 def _await_order(leave: threading.Event) -> None:

@@ -21,6 +21,7 @@ from tunelab.storage.owners import Owner
 from tunelab.storage.rungs import RungLimits
 from tunelab.storage.states import EndReason, StudyState, TrialState
 from tunelab.storage.tables import studies, trials
+from tunelab.storage.trials import delete_later_epochs
 
 MAX_LOST_LEASES = 3  # a trial is tried again twice; then it has failed
 
@@ -40,7 +41,13 @@ _NEXT = (
 )
 _TAKE = (
     update(trials)
-    .where(trials.c.id == bindparam("trial"))
+    .where(
+        trials.c.id == bindparam("trial"),
+        # The study may have been stopped between the look and the lock.
+        select(studies.c.id)
+        .where(studies.c.id == trials.c.study_id, studies.c.state == StudyState.RUNNING)
+        .exists(),
+    )
     .values(
         state=TrialState.RUNNING,
         owner=bindparam("by"),
@@ -126,13 +133,13 @@ def held_claim(connection: Connection, study_id: int, owner: Owner) -> Claim | N
     return None if row is None else _claim_of(connection, row, owner)
 
 
-def _claim(connection: Connection, row: RowMapping, owner: Owner) -> Claim:
+def _claim(connection: Connection, row: RowMapping, owner: Owner) -> Claim | None:
     values = {
         "token": row["token"] + 1,
         "attempts": row["attempts"] + 1,
         "started_at": row["started_at"] or time.time(),
     }
-    connection.execute(
+    taken = connection.execute(
         _TAKE,
         {
             "trial": row["id"],
@@ -142,7 +149,7 @@ def _claim(connection: Connection, row: RowMapping, owner: Owner) -> Claim:
             "began": values["started_at"],
         },
     )
-    return _claim_of(connection, {**row, **values}, owner)
+    return _claim_of(connection, {**row, **values}, owner) if taken.rowcount == 1 else None
 
 
 def _claim_of(connection: Connection, row: Mapping[Any, Any], owner: Owner) -> Claim:
@@ -230,6 +237,7 @@ def requeue_lost(
                 "ended_at": time.time(),
             }
             delete_state(connection, row.id)
+            delete_later_epochs(connection, row.id, row.n_epochs)
         connection.execute(update(trials).where(trials.c.id == row.id).values(**values))
     return taken
 
@@ -266,11 +274,13 @@ def _running(connection: Connection, study_id: int, *, lock: bool = False) -> Se
             trials.c.owner,
             trials.c.token,
             trials.c.lost_leases,
+            trials.c.n_epochs,
             trials.c.hyperparameters,
             (trials.c.expires_at < database_now()).label("expired"),
         )
         .where(trials.c.study_id == study_id, trials.c.state == TrialState.RUNNING)
         .order_by(trials.c.id)
     )
-    # A trial whose row is locked is being written by a worker that lives.
+    # A trial whose row is locked is being written by a worker that lives: the server ends sessions
+    # that are silent with a lock in their hands.
     return connection.execute(query.with_for_update(skip_locked=True) if lock else query).all()

@@ -15,7 +15,7 @@ from functools import cache
 from itertools import count
 from typing import Any
 
-from sqlalchemy import Connection, Update, bindparam, delete, select, update
+from sqlalchemy import Connection, Update, bindparam, select, update
 
 from tunelab.storage.checkpoints import (
     delete_state,
@@ -32,6 +32,7 @@ from tunelab.storage.owners import Owner
 from tunelab.storage.rungs import RungLimits
 from tunelab.storage.states import EndReason, TrialState
 from tunelab.storage.tables import epochs, trials
+from tunelab.storage.trials import delete_later_epochs
 from tunelab.training.monitor import Verdict
 from tunelab.training.records import EpochRecord
 
@@ -172,7 +173,9 @@ class Recorder:
         )
         self._insert_epochs(connection)
         if self.claim.attempt > 1:
-            self._delete_overtaken_epochs(connection)
+            # An earlier attempt may have come further before it died than this one, which met
+            # stricter limits at its rungs.
+            delete_later_epochs(connection, self.claim.trial_id, self._n_epochs)
         if self._has_state:
             delete_state(connection, self.claim.trial_id)
         keeps = outcome.end_reason.is_complete and outcome.weights
@@ -251,15 +254,6 @@ class Recorder:
     def _insert_epochs(self, connection: Connection) -> None:
         if self._pending:
             connection.execute(_upsert_epochs(connection.dialect.name), self._pending)
-
-    def _delete_overtaken_epochs(self, connection: Connection) -> None:
-        # An earlier attempt may have come further before it died than this one, which met
-        # stricter limits at its rungs.
-        connection.execute(
-            delete(epochs).where(
-                epochs.c.trial_id == self.claim.trial_id, epochs.c.epoch > self._n_epochs
-            )
-        )
 
     def _write_state(self, connection: Connection, checkpoint: bytes | None) -> None:
         if checkpoint is not None:

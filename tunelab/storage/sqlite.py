@@ -7,8 +7,10 @@ first and writes later cannot fail for having been overtaken.
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -68,15 +70,16 @@ def create_sqlite_engine(url: URL) -> Engine:
 
 def explain(text: str, path: Path, free_bytes: int) -> DatabaseError:
     """What SQLite's message means to the person who runs the study."""
-    if "disk is full" in text or ("disk I/O error" in text and free_bytes < _FULL_BYTES):
-        return DatabaseError(
-            f"cannot write {path}: the disk is full ({free_bytes:,} bytes free)",
-            hint="make room and run the same command again: nothing that was stored is lost",
-        )
-    if "readonly" in text or "read-only" in text:
+    fails = "disk I/O error" in text
+    if "readonly" in text or "read-only" in text or (fails and _is_read_only(path.parent)):
         return DatabaseError(
             f"cannot write {_unwritable(path)}: it is read-only",
             hint="allow writing to it, or set TUNELAB_DATABASE_URL",
+        )
+    if "disk is full" in text or (fails and free_bytes < _FULL_BYTES):
+        return DatabaseError(
+            f"cannot write {path}: the disk is full ({free_bytes:,} bytes free)",
+            hint="make room and run the same command again: nothing that was stored is lost",
         )
     if "locked" in text:
         return DatabaseError(
@@ -108,6 +111,18 @@ def _unwritable(path: Path) -> Path:
     """
     beside = [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm")]
     return next((file for file in beside if file.exists() and not os.access(file, os.W_OK)), path)
+
+
+def _is_read_only(folder: Path) -> bool:
+    """Whether the folder's disk has become read-only, as it does after an error.
+
+    The database itself is not opened for this: closing it would end SQLite's locks on it.
+    """
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        return error.errno == errno.EROFS
+    return False
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, func, select, update
+from sqlalchemy import Connection, RowMapping, Select, delete, func, select, update
 
 from tunelab.storage.inserts import insert_into
 from tunelab.storage.rungs import RungLimits
@@ -204,6 +204,13 @@ def set_rung_limits(connection: Connection, study_id: int, limits: RungLimits) -
         update(trials)
         .where(trials.c.study_id == study_id, trials.c.state != TrialState.FINISHED)
         .values(rung_limits=limits.to_json())
+    )
+
+
+def delete_later_epochs(connection: Connection, trial_id: int, n_epochs: int) -> None:
+    """Delete what an earlier attempt did beyond the trial's end. In a write transaction."""
+    connection.execute(
+        delete(epochs).where(epochs.c.trial_id == trial_id, epochs.c.epoch > n_epochs)
     )
 
 

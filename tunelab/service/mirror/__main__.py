@@ -16,6 +16,7 @@ import threading
 import warnings
 
 from tunelab.errors import TunelabError
+from tunelab.execution.log import say
 from tunelab.service.mirror.environment import prepare, tracking_uri
 from tunelab.service.mirror.loop import Orders, mirror
 from tunelab.storage.location import database_url
@@ -40,14 +41,10 @@ def main() -> None:
     warnings.simplefilter("ignore")
     try:
         database = open_database(database_url(), create=False)
-        database.patience = Patience(OUTAGE_SECONDS, lambda: orders.leaving, _say)
+        database.patience = Patience(OUTAGE_SECONDS, lambda: orders.leaving, say)
         mirror(database, arguments.study, tracking_uri(), orders)
     except TunelabError as error:
         sys.exit(f"error: {error}")
-
-
-def _say(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
 
 
 def _await_order(orders: Orders) -> None:

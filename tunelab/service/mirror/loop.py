@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable
 
 from tunelab.errors import DatabaseError, NotFoundError
+from tunelab.execution.log import say
 from tunelab.service.mirror.environment import sqlite_path, without_credentials
 from tunelab.service.mirror.failures import explain
 from tunelab.service.mirror.lease import LostMirrorLeaseError, held_lease
@@ -192,7 +192,7 @@ class _Mirror:
         self._failures += 1
         if self._failures == 1:
             what = explain(error, self._uri)
-            _say(f"warning: {what}; training goes on, and what is missed is sent later")
+            say(f"warning: {what}; training goes on, and what is missed is sent later")
 
     def _report_rest(self) -> None:
         with self._database.read() as connection:
@@ -201,7 +201,7 @@ class _Mirror:
         what = (
             f"{left} {'trial is' if left == 1 else 'trials are'}" if left else "the study's run is"
         )
-        _say(f"{what} not up to date in MLflow; the next start of the study sends the rest")
+        say(f"{what} not up to date in MLflow; the next start of the study sends the rest")
 
     def _abandon(self) -> None:
         # A call that hangs cannot be ended, and need not be: what was not remembered is sent anew.
@@ -219,7 +219,3 @@ def _keep_garbage_collection_short() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

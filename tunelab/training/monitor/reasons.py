@@ -76,9 +76,9 @@ class Reasons:
                 f"(smoothed) since epoch {self.plan.late_epoch}"
             )
         return (
-            f"train_loss {number(train)} has not fallen for {epochs(curves.runaway_epochs)} above "
-            f"{self.criteria.divergence_factor:g} times the baseline loss {number(baseline)}; "
-            f"{self._best(curves, best_value)}"
+            f"train_loss was {number(train)} at epoch {epoch} and has not fallen for "
+            f"{epochs(curves.runaway_epochs)} above {self.criteria.divergence_factor:g} times the "
+            f"baseline loss {number(baseline)}; {self._best(curves, best_value)}"
         )
 
     def _overfitting(self, curves: Curves, train: float, best_value: float | None) -> str:

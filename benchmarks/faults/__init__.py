@@ -1,0 +1,1 @@
+"""What faults cost: real processes, servers and disks are made to fail. See ``__main__``."""
