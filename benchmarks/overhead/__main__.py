@@ -21,7 +21,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from benchmarks.faults import Place, places
+from benchmarks.faults.place import Place, places
 from benchmarks.overhead.mirror import measure_mirror
 from benchmarks.overhead.reading import measure_resume, measure_show
 from benchmarks.overhead.trials import measure_growth, measure_trials

@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from benchmarks.faults import Place
+from benchmarks.faults.place import Place
 from benchmarks.overhead.report import report
 from benchmarks.overhead.study import IdleBackend, make_study, run
 from tests.postgresql import free_port

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.faults import Place
+from benchmarks.faults.place import Place
 from benchmarks.overhead.report import report
 from benchmarks.overhead.study import coordinate, extend, make_study
 from tunelab.storage.location import DATABASE_URL_VARIABLE

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.faults import Place
+from benchmarks.faults.place import Place
 from benchmarks.overhead.report import report
 from benchmarks.overhead.study import (
     N_EPOCHS,

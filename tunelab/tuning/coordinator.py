@@ -17,13 +17,13 @@ from collections.abc import Callable, Iterable
 from enum import Enum
 from pathlib import Path
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from tunelab.datasets import load_training_data, open_prepared
 from tunelab.spec.study import StudySpec
 from tunelab.spec.tables import GRID, LOSSES
 from tunelab.storage.claims import Death, has_lost, requeue_lost
-from tunelab.storage.clock import database_now
+from tunelab.storage.clock import database_time
 from tunelab.storage.engine import Database
 from tunelab.storage.leases import BEAT_SECONDS, Lease, renew_lease
 from tunelab.storage.owners import Owner
@@ -251,9 +251,9 @@ class Coordinator:
     def _look_around(self, connection: Connection, now: float) -> tuple[StudyRow, bool, bool]:
         """The study, whether silent workers count as lost, and whether any trial is lost."""
         # Of a machine that slept the database's clock alone tells: the monotonic one stood still.
-        database_time = connection.scalar(select(database_now())) or 0.0
-        away = max(now - self._kept_house, database_time - self._kept_house_at)
-        self._kept_house_at = database_time
+        at = database_time(connection)
+        away = max(now - self._kept_house, at - self._kept_house_at)
+        self._kept_house_at = at
         if math.isfinite(away) and away > _AWAY_SECONDS:
             self._came_back = now
         # Whoever was away himself cannot say that others were silent: they are given time.
