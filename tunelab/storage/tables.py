@@ -84,7 +84,7 @@ trials = Table(
     Column("seed", BigInteger, nullable=False),
     Column("rung_limits", JSON, nullable=False),  # epoch -> limit and number of trials behind it
     Column("stop_requested", Boolean, nullable=False),
-    # The lease: a write counts only while owner and token are those of the claim.
+    # The lease: a write counts only while the token is that of the claim.
     Column("attempts", Integer, nullable=False),  # claims so far
     Column("lost_leases", Integer, nullable=False),  # claims whose owner died or fell silent
     Column("owner", Text),
