@@ -149,6 +149,7 @@ def test_a_study_is_mirrored_without_a_word_and_served_with_its_files(
     assert processes_on(port) == []
 
 
+@pytest.mark.long
 def test_a_server_that_is_away_costs_one_line_and_no_more_than_seconds(
     tmp_path: Path, database: Database, study: StudyRow
 ) -> None:

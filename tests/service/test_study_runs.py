@@ -137,7 +137,8 @@ def test_everything_killed_and_started_again_at_once(folder, n_finished):
     assert "RUNNING" not in {status for _, status, _ in runs}
 
 
-@pytest.mark.parametrize("seconds", [1.2, pytest.param(5.0, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("seconds", [1.2, 5.0])
 def test_the_very_first_start_may_be_killed_at_any_moment(tmp_path, seconds):
     """No database of tunelab's nor of MLflow's exists yet when the kill comes."""
     folder = Folder(tmp_path / "fresh")
