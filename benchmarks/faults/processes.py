@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.faults.accounts import acknowledged, disagreements, row, table_hash
-from benchmarks.faults.place import Place
+from benchmarks.faults.place import Place, listen
 from tests.service.conftest import Folder, kill_group
 
 
@@ -96,6 +96,7 @@ def freezes(place: Place, times: int) -> str:
     """
     folder = place.folder(10_000)
     process = folder.start("--workers", "2")
+    said = listen(process)
     folder.wait_for_finished(2)
     taken = dead = 0
     deadline = time.monotonic() + 30 * times
@@ -117,7 +118,7 @@ def freezes(place: Place, times: int) -> str:
         dead += not Path(f"/proc/{pid}").exists()
         taken += 1
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
+    said.result(timeout=30)
     logs = "".join(log.read_text() for log in (folder.path / ".tunelab/logs").glob("*worker*"))
     refused = logs.count("its result is not counted")
     results = folder.sql("SELECT count(*), count(DISTINCT number) FROM trials")[0]
