@@ -15,6 +15,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from sqlalchemy import Connection
+
 from benchmarks.faults.place import Place
 from benchmarks.overhead.report import report
 from benchmarks.overhead.study import IdleBackend, make_study, run
@@ -59,8 +61,8 @@ class Mirror:
 
     def _is_behind(self) -> bool:
         with self._database.read() as connection:
-            state = study_by_id(connection, self._study.id).state
-            return bool(count_behind(connection, self._study.id, self._uri, state))
+            study = study_by_id(connection, self._study.id)
+            return bool(count_behind(connection, study, self._uri))
 
 
 def measure_mirror(place: Place, n_trials: int) -> None:
@@ -83,8 +85,9 @@ def measure_mirror(place: Place, n_trials: int) -> None:
             (folder / "long").mkdir()
             url = place.url(folder / "long")
             database, study = make_study(folder / "long", url, n_trials=N_LONG)
+            began = counter.n
             mirror = Mirror(folder, database, study, uri)
-            before = counter.n
+            before = _settled(counter)
             run(database, study, IdleBackend(EPOCH_SECONDS))
             mirror.finish()
             with database.read() as connection:
@@ -94,13 +97,24 @@ def measure_mirror(place: Place, n_trials: int) -> None:
                 (counter.n - before) / N_LONG,
                 "",
                 4 + seconds / SECONDS_A_REQUEST,
-                f"{counter.n - before} in all",
+                f"and {before - began} a start",
             )
             database.close()
 
 
-def _seconds(connection: object, study: StudyRow) -> float:
-    rows = study_trials(connection, study.id)  # type: ignore[arg-type]
+def _settled(counter: Requests) -> int:
+    """The count once the mirror has done what a start takes, and waits for trials."""
+    before = counter.n
+    while counter.n == before:
+        time.sleep(0.1)
+    while (now := counter.n) != before:
+        before = now
+        time.sleep(2.0)
+    return before
+
+
+def _seconds(connection: Connection, study: StudyRow) -> float:
+    rows = study_trials(connection, study.id)
     return sum((row.ended_at or 0.0) - (row.started_at or 0.0) for row in rows)
 
 

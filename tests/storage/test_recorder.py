@@ -123,6 +123,20 @@ def test_an_epoch_trained_again_takes_its_new_values_and_keeps_its_time(bench, c
     assert [row.recorded_at for row in rows] == [*times, 1.7e9 + clock.now]
 
 
+def test_an_epoch_trained_again_to_the_same_values_leaves_its_row_as_it_was(bench, clock):
+    """However long it took this time: MLflow has been sent the row by now."""
+    bench.insert(1)
+    recorder = start(bench)
+    train(bench, clock, recorder, [1, 2], 2.0, lambda: {"at": 0})
+    before = curve(bench, recorder.claim.trial_id)
+    bench.lose(recorder.claim)
+    clock.now += 100
+    again = start(bench)
+    train(bench, clock, again, [1, 2], 3.0, lambda: {"at": 0})
+    assert curve(bench, recorder.claim.trial_id) == before
+    assert [row.seconds for row in before] == [2.0, 2.0]
+
+
 def test_epochs_behind_the_end_of_a_later_attempt_are_removed(bench, clock):
     bench.insert(2)
     recorder = start(bench)

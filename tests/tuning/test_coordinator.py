@@ -10,6 +10,7 @@ import optuna
 import pytest
 from sqlalchemy import select, update
 
+from tests.storage.conftest import Counter
 from tests.tuning.conftest import HERE, LEASE, MAX_EPOCHS, curve, same_configuration, verdict
 from tunelab.spec.default_space import default_configuration
 from tunelab.storage.leases import acquire_lease
@@ -28,6 +29,18 @@ def states(study):
 
 def numbers(study):
     return [trial.number for trial in study.trials]
+
+
+@pytest.mark.parametrize("n_workers", [1, 2])
+def test_a_trial_costs_its_share_of_commits_and_statements_and_no_more(searched, n_workers):
+    study = searched(60)
+    coordinator, counter = study.coordinator(n_workers), Counter(study.database)
+    study.run(coordinator, study.worker())
+    # A result and the next claim are one, proposals another; limits and leases once a second.
+    assert counter.commits <= 2 * 60 + study.row.running_seconds
+    limits = [text for text in counter.texts if text.startswith("UPDATE trials SET rung_limits")]
+    assert len(limits) <= study.row.running_seconds + 1
+    assert counter.statements <= 20 * 60
 
 
 @pytest.mark.parametrize("n_workers", [1, 3])

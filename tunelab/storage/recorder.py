@@ -267,12 +267,15 @@ class Recorder:
 
 @cache
 def _upsert_epochs(dialect: str) -> Insert:
-    """Epochs, where one trained again after a crash takes its new values and keeps its old time."""
+    """Epochs, where one that is trained again after a crash takes its new values.
+
+    When it ended and how long it took stay those of the first time: MLflow may have been sent both.
+    """
     statement = insert_into(dialect, epochs)
     renewed = {
         column.name: statement.excluded[column.name]
         for column in epochs.columns
-        if column.name not in ("trial_id", "epoch", "recorded_at")
+        if column.name not in ("trial_id", "epoch", "recorded_at", "seconds")
     }
     return statement.on_conflict_do_update(index_elements=["trial_id", "epoch"], set_=renewed)
 

@@ -120,7 +120,7 @@ epochs = Table(
     Column("validation_score", Double),
     Column("learning_rate", Double, nullable=False),
     Column("gradient_norm", Double),
-    Column("seconds", Double, nullable=False),
+    Column("seconds", Double, nullable=False),  # kept likewise
     Column("signal", String(20), nullable=False),
     sqlite_with_rowid=False,
 )

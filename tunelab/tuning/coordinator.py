@@ -51,6 +51,7 @@ from tunelab.tuning.standard_errors import ValidationRows, standard_error
 
 POLL_SECONDS = 0.02
 HOUSEKEEPING_SECONDS = 0.5
+LIMITS_SECONDS = 1.0  # between two times that running trials get new limits: workers read as often
 _AWAY_SECONDS = 10.0  # without housekeeping: an outage, or a machine that slept
 MAX_AHEAD = 8  # trials asked ahead for each worker, at most
 
@@ -124,7 +125,7 @@ class Coordinator:
         self._sent_limits = self._pruner.limits()  # to all trials that run or wait
         self._trial_seconds = 1.0  # of the trials that ended lately
         self._proposed: list[NewTrial] = []  # and not yet stored
-        self._renewed = self._kept_house = self._came_back = -math.inf
+        self._renewed = self._kept_house = self._came_back = self._limited = -math.inf
         self._kept_house_at = math.inf  # by the database's clock
         self._restore()
 
@@ -213,7 +214,8 @@ class Coordinator:
             self._pruner.watch(self._running.read(self._open))
         limits = self._pruner.limits()
         # With one worker, a trial keeps the limits it was proposed with: they repeat exactly.
-        refreshed = self._n_workers > 1 and limits != self._sent_limits
+        stale = self._n_workers > 1 and limits != self._sent_limits
+        refreshed = stale and now - self._limited >= LIMITS_SECONDS
         if not (lost or due or ends or refreshed):
             return Progress.RUNNING
 
@@ -238,7 +240,8 @@ class Coordinator:
         if not self._database.attempt(write):
             return Progress.SUPERSEDED
         self._renewed = now
-        self._sent_limits = limits if refreshed else self._sent_limits
+        if refreshed:
+            self._sent_limits, self._limited = limits, now
         if ends:
             self._time_is_over = True
             self._proposed.clear()  # what an outage has kept from the table is not begun any more

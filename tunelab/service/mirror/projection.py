@@ -11,7 +11,7 @@ import json
 import math
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
@@ -51,13 +51,13 @@ from tunelab.storage.engine import Database
 from tunelab.storage.mirror_runs import (
     FINISHED,
     RUNNING,
-    STOPPED,
     MirrorRun,
     all_runs,
     forget,
     forget_runs,
     last_end,
     oldest_start,
+    open_or_stopped,
     remember,
     study_run,
     trial_runs,
@@ -76,7 +76,7 @@ from tunelab.storage.trials import (
 )
 
 SLICE = 50  # trials a pass: so much is sent at most before it is remembered
-CURVE_SECONDS = 5.0  # between two requests for a trial that runs: its epochs are sent together
+CURVE_SECONDS = 10.0  # between two requests for a trial that runs: its epochs are sent together
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,7 @@ class Sent:
     """What the study's run has been sent: the document in its ``mirror_runs.sent``."""
 
     state: str = ""
+    ended: float | None = None  # a study that is stopped twice ends twice
     finished: int = -1
     n_trials: int = -1
     best: int | None = None
@@ -111,6 +112,8 @@ class Projection:
         study_id: Key of the study.
         tracking: Where the runs are.
         progressed: Called after each trial that has been sent; what it raises ends the pass.
+        confirm: Called in each transaction that remembers what was sent; raises if another process
+            does so by now.
     """
 
     def __init__(
@@ -119,11 +122,13 @@ class Projection:
         study_id: int,
         tracking: Tracking,
         progressed: Callable[[], None] = lambda: None,
+        confirm: Callable[[Connection], None] = lambda _: None,
     ) -> None:
         self._database = database
         self._study_id = study_id
         self._tracking = tracking
         self._progressed = progressed
+        self._confirm = confirm
         self._uri = without_credentials(tracking.uri)
         with database.read() as connection:
             study = study_by_id(connection, study_id)
@@ -165,9 +170,8 @@ class Projection:
         with self._database.read() as connection:
             numbers = trials_behind(
                 connection,
-                study.id,
+                study,
                 self._uri,
-                study.state,
                 limit=SLICE + len(self._skipped) + len(self._running),
             )
             numbers = [number for number in numbers if number not in self._skipped]
@@ -198,10 +202,11 @@ class Projection:
             self._progress = Progress()
             self._skipped.clear()
             known = None
+        # The one before this may have died while a request of his was on its way.
+        self._doubtful = self._doubtful or known is not None
         if known is None:
             known = self._make_parent(study)
-            with self._database.write() as connection:
-                remember(connection, known)
+            self._remember([known])
         self._parent = known
         return known
 
@@ -231,6 +236,7 @@ class Projection:
         wanted = replace(
             sent,
             state=str(study.state),
+            ended=study.ended_at,
             finished=counts[TrialState.FINISHED],
             n_trials=study.n_trials,
             best=best.number if best and best_run else None,
@@ -254,8 +260,7 @@ class Projection:
         self._colour(parent, best_run)
         self._set_status(parent.run_id, study, sent.state)
         done = replace(parent, last_epoch=progress.number, sent=wanted.to_text())
-        with self._database.write() as connection:
-            remember(connection, done)
+        self._remember([done])
         self._progress, self._parent = progress, done
         return True
 
@@ -306,9 +311,13 @@ class Projection:
                     self._skipped.add(trial.number)
                 self._progressed()
         finally:
-            with self._database.write() as connection:
-                for row in done:
-                    remember(connection, row)
+            self._remember(done)
+
+    def _remember(self, runs: Sequence[MirrorRun]) -> None:
+        with self._database.write() as connection:
+            self._confirm(connection)
+            for run in runs:
+                remember(connection, run)
 
     def _is_due(self, study: StudyRow, trial: TrialRow) -> bool:
         """Whether to send what the trial's run lacks now; new epochs alone can wait a little."""
@@ -346,7 +355,7 @@ class Projection:
                 run_id = found.run_id
                 entries.tags = {**writer.tags(trial), **end_tags, PARENT_TAG: parent.run_id}
             opened = found is None or found.status == RUNNING.upper()
-            sent = RUNNING if opened else STOPPED
+            sent = RUNNING if opened else ""
             run = MirrorRun(study.id, trial.id, self._uri, parent.experiment_id, run_id, 0, sent)
         else:
             entries.tags = end_tags
@@ -383,7 +392,7 @@ class Projection:
             self._tracking.reopen(run.run_id)
         if trial.state is TrialState.FINISHED:
             return FINISHED
-        return RUNNING if ended is None else STOPPED
+        return open_or_stopped(study)
 
     def _found(self, study: StudyRow, parent: MirrorRun, trial: TrialRow) -> FoundRun | None:
         """The trial's run, if one was created and could not be remembered."""
@@ -449,8 +458,7 @@ class Projection:
                 folder="plots",
             )
         done = replace(parent, sent=replace(sent, picture=sent.best).to_text())
-        with self._database.write() as connection:
-            remember(connection, done)
+        self._remember([done])
         self._parent = done
         return True
 

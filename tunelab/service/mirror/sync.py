@@ -12,16 +12,16 @@ import argparse
 import json
 import logging
 import os
-import signal
 import sys
 import threading
 import time
 import warnings
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Any
+from typing import Any, TextIO
 
 from tunelab.errors import NotFoundError, TrackingError, TunelabError
+from tunelab.execution.orders import obey
 from tunelab.service.mirror.environment import prepare, tracking_uri
 from tunelab.service.mirror.failures import comes_from_mlflow, explain
 from tunelab.service.mirror.lease import LostMirrorLeaseError, held_lease
@@ -31,6 +31,7 @@ from tunelab.storage.location import database_url
 from tunelab.storage.schema import open_database
 from tunelab.storage.studies import all_studies, study_by_id
 
+_HARD_SECONDS = 10.0  # after the order to leave: a request that hangs is no reason to stay
 WAIT_SECONDS = 10.0  # for a mirror that holds a study's lease: one that sends its rest leaves soon
 
 
@@ -52,11 +53,11 @@ def main() -> None:
     parser.add_argument("action", choices=list(Action))
     parser.add_argument("--study", type=int, action="append", help="key of a study")
     arguments = parser.parse_args()
+    if arguments.action == Action.REMOVE and not arguments.study:
+        parser.error("whose runs are to be removed must be named")
     leave = threading.Event()
-    # Ctrl-C reaches the whole process group; the parent decides what it means here.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: leave.set())
-    threading.Thread(target=_await_order, args=(leave,), daemon=True).start()
+    obey(leave.set, hard_seconds=_HARD_SECONDS)
+    _keep_output_for_reports()
     prepare(os.environ)
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
@@ -128,21 +129,21 @@ def _one(
         if should_leave():
             raise _LeaveError
 
-    with held_lease(database, key, give_up, time.sleep) as check_lease:
-        if check_lease is None:
+    with held_lease(database, key, give_up, time.sleep) as lease:
+        if lease is None:
             _report(study=title, busy=True, holder=_holder(database, key))
             return
 
         def progressed() -> None:
             check()
-            check_lease()
+            lease.check()
 
         try:
             if action is Action.REMOVE:
                 _report(study=title, removed=remove(database, key, tracking, progressed))
                 return
             if action is Action.REPAIR:
-                differences = repair(database, key, tracking, progressed)
+                differences = repair(database, key, tracking, progressed, lease.confirm)
             else:
                 found = compare(database, key, tracking, every_point=False, progressed=progressed)
                 differences = found.differences
@@ -161,15 +162,18 @@ def _holder(database: Database, key: int) -> str | None:
     return f"process {owner.pid} on {owner.host.partition('pid:')[0]}"  # see Owner.host
 
 
+_reports: TextIO = sys.stdout
+
+
+def _keep_output_for_reports() -> None:
+    """Send to standard error what libraries print: only reports go to standard output."""
+    global _reports
+    _reports = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+
+
 def _report(**line: Any) -> None:
-    print(json.dumps(line), flush=True)
-
-
-def _await_order(leave: threading.Event) -> None:
-    # Not through sys.stdin: its lock would still be held when the interpreter shuts down.
-    while os.read(0, 1024):
-        pass
-    leave.set()
+    print(json.dumps(line), file=_reports, flush=True)
 
 
 if __name__ == "__main__":
