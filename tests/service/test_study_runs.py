@@ -163,6 +163,19 @@ def test_a_worker_that_is_killed_is_replaced_and_its_trial_finishes(unmirrored):
     unmirrored.check_whole(8)
 
 
+@pytest.mark.long
+def test_a_mirror_that_is_killed_is_replaced_and_mlflow_gets_everything(folder):
+    process = folder.start("--workers", "2")
+    folder.wait_for("SELECT owner IS NOT NULL FROM leases WHERE name LIKE 'mirror:%'")
+    ((owner,),) = folder.sql("SELECT owner FROM leases WHERE name LIKE 'mirror:%'")
+    os.kill(json.loads(owner)["pid"], signal.SIGKILL)
+    _, errors = process.communicate(timeout=90)
+    assert process.returncode == 0, errors
+    assert errors.count("the MLflow mirror ended (exit code -9)") == 1
+    (sent,) = folder.sql("SELECT count(*) FROM mirror_runs WHERE sent = 'finished'")
+    assert sent == (8,)
+
+
 def test_a_seeded_study_with_one_worker_repeats_also_through_stops(unmirrored):
     unmirrored.tunelab("study", "start", "small.yaml", "--workers", "1")
     process = unmirrored.start("--new", "--workers", "1")
