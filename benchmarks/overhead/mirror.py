@@ -31,7 +31,7 @@ from tunelab.storage.trials import study_trials
 
 TRACKING_URI = "MLFLOW_TRACKING_URI"
 SECONDS_A_REQUEST = 5.0
-N_LONG, EPOCH_SECONDS = 3, 0.5  # trials that last 15 s
+N_LONG, EPOCH_SECONDS = 12, 0.5  # trials that last 15 s
 
 
 class Mirror:
