@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from itertools import islice, pairwise
 from zoneinfo import ZoneInfo
@@ -228,7 +229,8 @@ def test_instants_increase_strictly_and_are_the_same_from_wherever_one_looks(cro
     assert all(slot % 60 == 0 for slot in slots)
     for index in range(0, 39, 6):
         assert sweep.next_instant(slots[index]) == slots[index + 1]
-        assert sweep.next_instant(slots[index + 1] - 1) == slots[index + 1]
+        for shortly_before in (slots[index + 1] - 1, math.nextafter(slots[index + 1], 0)):
+            assert sweep.next_instant(shortly_before) == slots[index + 1]
 
 
 @settings(deadline=None)

@@ -287,7 +287,7 @@ def has_lost_slots(connection: Connection) -> bool:
 def take_up_slot(connection: Connection, owner: Owner) -> SlotClaim | None:
     """Claim the oldest slot whose owner is dead or silent; None if there is none.
 
-    In a write transaction, after :func:`give_up_slots`.
+    In a write transaction. What :func:`give_up_slots` would end is left to it.
     """
     for row in _lost(connection):
         if row.lost_claims + 1 < MAX_LOST_CLAIMS:
@@ -296,7 +296,10 @@ def take_up_slot(connection: Connection, owner: Owner) -> SlotClaim | None:
 
 
 def give_up_slots(connection: Connection) -> list[SlotRow]:
-    """End the slots that have cost :data:`MAX_LOST_CLAIMS` controllers; these. In a transaction."""
+    """End the slots that have cost :data:`MAX_LOST_CLAIMS` controllers, and return them.
+
+    In a write transaction.
+    """
     ended = []
     for row in _lost(connection):
         lost = row.lost_claims + 1

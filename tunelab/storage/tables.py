@@ -7,7 +7,7 @@
     leases                                 who coordinates or mirrors a study at present
     workers                                processes that claim trials
     mirror_runs                            what MLflow has been sent
-    sweeps 1──n sweep_slots                schedules and the instants at which they fired
+    sweeps 1──n sweep_slots                what starts by itself, and each instant of it
 
 Times are seconds since 1970-01-01 UTC. Losses and scores that are not finite are stored as NULL.
 The migrations under ``migrations/`` create these tables; a test compares the two.
