@@ -35,7 +35,7 @@ LIBRARIES: dict[str, set[str]] = {
     "": set(),
     "errors": set(),
     "training": {"numpy"},
-    "spec": {"pydantic", "pydantic_core", "ruamel"},
+    "spec": {"pydantic", "pydantic_core", "ruamel", "cronsim"},
     "datasets": {"numpy", "sklearn", "pyarrow"},
     "storage": {"sqlalchemy", "alembic", "numpy"},
     "execution": {"threadpoolctl", "numpy", "sqlalchemy"},
@@ -52,6 +52,7 @@ CONFINED: dict[str, tuple[str, bool]] = {
     "sklearn": ("tunelab.datasets", False),
     "pyarrow": ("tunelab.datasets.sources", False),
     "scipy": ("tunelab.tuning.sobol", False),
+    "cronsim": ("tunelab.spec.cron", True),
     "alembic": ("tunelab.storage.schema tunelab.storage.migrations", True),
 }
 

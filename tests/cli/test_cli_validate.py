@@ -203,3 +203,56 @@ def test_on_a_narrow_terminal_ranges_stand_below_the_names(study):
     assert max(map(len, lines)) <= 30
     assert "HYPERPARAMETER" not in " ".join(lines)
     assert lines[lines.index("l2") + 1] == "  1e-07 to 0.01, log, or off"
+
+
+@pytest.fixture
+def march(monkeypatch):
+    """It is 2026-03-28, 12:00 UTC; clocks in Berlin are put forward in the night."""
+    monkeypatch.setattr("tunelab.cli.validation.time.time", lambda: 1774699200.0)
+
+
+def test_a_sweep_is_shown_with_its_next_starts_in_its_zone_and_in_utc(call, study, march):
+    rules = "overlap: queue, grace: 90m"
+    study.write_text(f'{STUDY}sweep: {{cron: "30 2 * * *", timezone: Europe/Berlin, {rules}}}\n')
+    ended = call("study", "validate", "flowers.yaml")
+    assert (ended.code, ended.err) == (0, "")
+    lines = ended.out.split("\n\n")[0].splitlines()
+    at = next(index for index, line in enumerate(lines) if line.startswith("sweep"))
+    rules = "catchup latest, overlap queue, grace 1h 30m"
+    assert lines[at:] == [
+        f"sweep   30 2 * * * in Europe/Berlin  {rules}  the best 3 of earlier generations first",
+        "next    2026-03-29T03:00:00+02:00  2026-03-29T01:00:00Z",
+        "        2026-03-30T02:30:00+02:00  2026-03-30T00:30:00Z",
+        "        2026-03-31T02:30:00+02:00  2026-03-31T00:30:00Z",
+    ]
+
+
+def test_a_sweep_without_a_time_zone_is_noted_to_be_in_utc(call, study, march):
+    words = ["--set", "sweep={cron: 0 2 1 * *, enabled: off, start_from_best: 0}"]
+    ended = call("study", "validate", "flowers.yaml", *words)
+    lines = ended.out.split("\n\n")[0].splitlines()
+    assert lines[-5:] == [
+        "sweep   0 2 1 * * in UTC  catchup latest, overlap skip, grace 1d 00h  not enabled",
+        "next    2026-04-01T02:00:00Z",
+        "        2026-05-01T02:00:00Z",
+        "        2026-06-01T02:00:00Z",
+        "note    no timezone is given: the times are UTC",
+    ]
+    document = json.loads(call("study", "validate", "flowers.yaml", *words, "--json").out)
+    assert document["study"]["data"]["split"]["method"] == "hash"
+    assert document["sweep"] == {
+        "next": ["2026-04-01T02:00:00Z", "2026-05-01T02:00:00Z", "2026-06-01T02:00:00Z"],
+        "notes": ["no timezone is given: the times are UTC"],
+    }
+    assert json.loads(call("study", "validate", "flowers.yaml", "--json").out)["sweep"] is None
+
+
+def test_a_wrong_sweep_is_answered_with_file_and_line(call, study):
+    study.write_text(f'{STUDY}sweep:\n  cron: "61 2 * * *"\n  timezone: Berlin\n')
+    ended = call("study", "validate", "flowers.yaml")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err == (
+        "error: flowers.yaml:21:9: sweep.cron: the minute must be from 0 to 59, got '61'\n"
+        "error: flowers.yaml:22:13: sweep.timezone: unknown time zone 'Berlin'\n"
+        "  hint: did you mean 'Europe/Berlin'?\n2 errors, nothing started\n"
+    )

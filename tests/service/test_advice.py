@@ -130,6 +130,16 @@ def test_what_was_odd_about_the_data_is_told(advised):
     assert advised(rows=rows) == ["3:7: data: column a: the same value in every row"]
 
 
+def test_a_sweep_over_a_growing_file_is_warned_of_a_split_that_moves_rows(advised):
+    sweep, table = "sweep={cron: 0 2 * * *}", "data={source: csv, path: x.csv, target: y"
+    assert advised(sweep, f"{table}}}") == []  # by hash
+    assert advised(sweep, f"{table}, split: {{method: time, time: t}}}}") == []
+    assert advised(f"{table}, split: {{method: stratified}}}}") == []
+    assert advised(sweep, "data.split.method=stratified") == []  # these rows stay as they are
+    (line,) = advised(sweep, f"{table}, split: {{method: stratified}}}}")
+    assert line.startswith("--set data: data.split.method: stratified deals all rows out anew")
+
+
 def test_advice_stands_in_the_order_of_the_file(advised):
     lines = advised("search.max_epochs=100", rows=Rows(100, 30, {"a": (3, 1)}))
     places = [line.split(" ")[0] for line in lines]

@@ -31,9 +31,9 @@ space: {{batch_size: {batch_size}}}
 def start(tmp_path):
     """Launch the study with this text, as `tunelab study start` would."""
 
-    def begin(*, trials=10, more="", batch_size=8, **options):
+    def begin(*, trials=10, more="", batch_size=8, sweep="", **options):
         path = tmp_path / "flowers.yaml"
-        path.write_text(STUDY.format(trials=trials, more=more, batch_size=batch_size))
+        path.write_text(STUDY.format(trials=trials, more=more, batch_size=batch_size) + sweep)
         url = f"sqlite:///{tmp_path / 'tunelab.db'}"
         return launch(url, read_study_file(path), **options)
 
@@ -101,6 +101,16 @@ def test_a_change_of_meaning_is_refused_with_the_difference_and_new_starts_over(
         start(batch_size=16)
     _, second, _ = start(batch_size=16, new=True)
     assert (first.generation, second.generation) == (1, 2)
+
+
+def test_a_study_goes_on_whatever_becomes_of_its_sweep_as_long_as_the_rows_stay(start):
+    _, begun, _ = start(sweep="sweep: {cron: 0 2 * * *}\n")
+    _, changed, _ = start(sweep="sweep: {cron: 0 3 * * *, overlap: allow, enabled: off}\n")
+    assert (changed.id, changed.spec_hash) == (begun.id, begun.spec_hash)
+    assert changed.spec["sweep"]["cron"] == "0 3 * * *"
+    with pytest.raises(StudyConflictError, match='method: "hash" -> "stratified"') as refused:
+        start()
+    assert refused.value.hint.endswith("or keep the rows where they are by data.split.method: hash")
 
 
 def test_a_missing_folder_is_an_error_and_is_not_made(tmp_path):

@@ -150,11 +150,10 @@ TOP = [
         4,
         1,
         "optimzer",
-        "unknown key 'optimzer'; known: name task data objective search space monitor backend desc",
+        "unknown key 'optimzer'; known: name task data objective search space monitor sweep b",
         "did you mean 'optimizer'? it belongs under space",
     ),
     ("serach: {}", 4, 1, "serach", "unknown key 'serach'; known: ", "'search'"),
-    ("sweep: {cron: x}", 4, 1, "sweep", "not available in this version", None),
     ("confirm: {}", 4, 1, "confirm", "not available in this version", None),
     ("name: t", 4, 1, "name", "duplicate key 'name' in line 4, first given in line 1", None),
     ("3: x", 4, 1, "3", "unknown key '3'; known: name", None),
@@ -561,7 +560,7 @@ SPACE = [
         None,
     ),
     ("space: {<<: {units: 3}}", 4, 9, "space", "merge keys are not allowed", None),
-    ("space: &a {units: *a}", 4, 19, "space.units", "the alias 'a' has no anchor above", None),
+    ("space: &a {units: *a}", 4, 19, "space.units", "the alias 'a' has no anchor above", "quotes"),
     (
         "space:\n  layers: 2\n  units: 8\n  layers: 3",
         7,
@@ -575,6 +574,8 @@ SPACE = [
 SYNTAX = [
     ("space:\n\tunits: 3", 5, 1, "", "tabs cannot indent", "spaces"),
     ("space: {units: 3", 5, 1, "", "not valid YAML: expected ',' or '}'", None),
+    ("space: @a", 4, 8, "", "not valid YAML: found character '@' that no value", "in quotes"),
+    ("space: * a", 4, 9, "", "not valid YAML: expected alphabetic or num", "begins with * or &"),
     ("space: a: b", 4, 9, "", "not valid YAML: mapping values are not allowed here", "quotes"),
     ("space:\n   a: 1\n  b: 2", 6, 3, "", "not valid YAML: expected the end of the ind", "indent"),
     ("---\nname: t", 4, 1, "", "must hold one document, found a second one", None),
@@ -682,7 +683,7 @@ sweep: {}
         (11, 14, "space.units"),
         (11, 17, "space.units"),
         (12, 21, "monitor.patience"),
-        (13, 1, "sweep"),
+        (13, 1, "sweep.cron"),
     ]
 
 

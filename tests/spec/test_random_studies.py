@@ -16,6 +16,7 @@ from tunelab.spec.rules import Name, Number, RateTable, Switch
 from tunelab.spec.space import Choice, Fixed, FloatRange, IntRange
 from tunelab.spec.study import StudySpec, differences
 from tunelab.spec.study_file import read_study_file, resolved_yaml
+from tunelab.spec.sweep_section import CATCHUPS, OVERLAPS
 from tunelab.spec.tables import (
     CLASSIFICATION_ONLY,
     DATASETS,
@@ -124,6 +125,18 @@ shared = st.fixed_dictionaries(
         key: dimensions(OPTIMIZERS["nesterov"][key]) for key in ("learning_rate", "momentum")
     },
 )
+sweeps = st.fixed_dictionaries(
+    {"cron": st.sampled_from(["0 2 * * *", "*/5 8-17 * * mon-fri", "0  0 L 2 *"])},
+    optional={
+        "timezone": st.sampled_from(["UTC", "Europe/Berlin", "Etc/GMT+3"]),
+        "catchup": st.sampled_from(CATCHUPS),
+        "overlap": st.sampled_from(OVERLAPS),
+        "grace": st.sampled_from([5, 0.25, "10m", "24h"]),
+        "enabled": st.sampled_from([True, False, "on", "off"]),
+        "start_from_best": st.integers(0, 100),
+        "notify": st.just("https://example.org:8443/hook?a=1"),
+    },
+)
 printable = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]))
 
 
@@ -162,6 +175,7 @@ def studies(draw):
                 optional={"patience": st.integers(1, 99), "min_delta": st.floats(0, 1)},
             )
         ),
+        **draw(st.fixed_dictionaries({}, optional={"sweep": sweeps})),
         "description": draw(printable | st.sampled_from(["a\nb\t", "null", "1e3", " x ", "- a"])),
     }
     if task == "classification" and draw(st.booleans()):

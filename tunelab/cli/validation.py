@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import sys
 import textwrap
+import time
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from rich.text import Text
 
 from tunelab.cli.console import is_terminal, put_json, put_lines, tell, terminal_width
 from tunelab.cli.dimensions import searched
-from tunelab.cli.formats import clean, count, number, rough_duration
+from tunelab.cli.formats import clean, count, duration, instant, number, rough_duration
 from tunelab.cli.hyperparameters import plain
 from tunelab.cli.paragraphs import labelled, wrapped
 from tunelab.cli.tables import Column, table
@@ -21,29 +24,33 @@ from tunelab.service.estimate import Estimate, Rehearsal
 from tunelab.service.resolved import DEFAULT, sources_of
 from tunelab.service.resolved_space import Axis, axes, count_searched
 from tunelab.service.summary import SCHEMA
+from tunelab.service.sweeps.slots import upcoming
 from tunelab.spec.grid import count_cells
-from tunelab.spec.study import StudySpec
+from tunelab.spec.study import StudySpec, SweepSpec
 from tunelab.spec.tables import GRID
 
 _MOST_CLASSES = 10
 _LONGEST_CLASS = 30
+_NEXT_SLOTS = 3
+_NO_TIMEZONE = "no timezone is given: the times are UTC"
 
 
 def show_rehearsal(rehearsal: Rehearsal, *, as_json: bool) -> None:
     """Print that a study can start, and what it would do."""
     warnings = advice_on(rehearsal.document, rehearsal.spec, rehearsal.rows)
+    now = time.time()
     if as_json:
-        put_json(_document(rehearsal, warnings))
+        put_json(_document(rehearsal, warnings, now))
     else:
         width = terminal_width() if is_terminal(sys.stdout) else sys.maxsize
-        put_lines(validation_lines(rehearsal, width))
+        put_lines(validation_lines(rehearsal, width, now))
     for warning in warnings:
         tell(f"warning: {warning}")
         if warning.hint:
             tell(f"  hint: {warning.hint}")
 
 
-def validation_lines(rehearsal: Rehearsal, width: int) -> Iterator[Text]:
+def validation_lines(rehearsal: Rehearsal, width: int, now: float) -> Iterator[Text]:
     """The text of ``study validate``."""
     spec, estimate = rehearsal.spec, rehearsal.estimate
     yield from wrapped(Text(f"{clean(str(rehearsal.document.path))}: valid", "bold"))
@@ -54,6 +61,8 @@ def validation_lines(rehearsal: Rehearsal, width: int) -> Iterator[Text]:
     yield labelled("space", *_size(spec))
     if estimate is not None:
         yield labelled("time", _time(spec, estimate))
+    if spec.sweep is not None:
+        yield from _sweep(rehearsal, spec.sweep, now)
     yield Text()
     yield from _space(rehearsal, width)
 
@@ -129,6 +138,30 @@ def _time(spec: StudySpec, estimate: Estimate) -> str:
     )
 
 
+def _sweep(rehearsal: Rehearsal, sweep: SweepSpec, now: float) -> Iterator[Text]:
+    rules = f"catchup {sweep.catchup}, overlap {sweep.overlap}, grace"
+    yield labelled(
+        "sweep",
+        f"{sweep.expression} in {sweep.timezone}",
+        f"{rules} {duration(sweep.grace_seconds)}",
+        f"the best {sweep.start_from_best} of earlier generations first"
+        if sweep.start_from_best
+        else "",
+        "" if sweep.enabled else "not enabled",
+    )
+    for index, slot in enumerate(upcoming(sweep.cron, now, _NEXT_SLOTS)):
+        there = datetime.fromtimestamp(slot, ZoneInfo(sweep.timezone)).isoformat(timespec="seconds")
+        in_zone = "" if sweep.timezone == "UTC" else there
+        yield labelled("" if index else "next", in_zone, instant(slot))
+    for note in _sweep_notes(rehearsal):
+        yield labelled("note", note)
+
+
+def _sweep_notes(rehearsal: Rehearsal) -> list[str]:
+    given = rehearsal.document.source(("sweep", "timezone")) is not None
+    return [] if given else [_NO_TIMEZONE]
+
+
 def _fine(seconds: float) -> str:
     return f"{number(seconds)}s" if seconds >= 1 else f"{1000 * seconds:.2g}ms"
 
@@ -157,7 +190,7 @@ def _source(rehearsal: Rehearsal, axis: Axis) -> str:
     return f"line {source.removeprefix(file)}" if source.startswith(file) else source
 
 
-def _document(rehearsal: Rehearsal, warnings: list[Problem]) -> dict[str, Any]:
+def _document(rehearsal: Rehearsal, warnings: list[Problem], now: float) -> dict[str, Any]:
     spec, data, estimate = rehearsal.spec, rehearsal.data, rehearsal.estimate
     active, everywhere = count_searched(spec.search_space)
     return {
@@ -184,6 +217,11 @@ def _document(rehearsal: Rehearsal, warnings: list[Problem]) -> dict[str, Any]:
             "epoch_seconds": estimate.epoch_seconds,
             "workers": estimate.n_workers,
             "seconds": estimate.seconds,
+        },
+        "sweep": spec.sweep
+        and {
+            "next": [instant(slot) for slot in upcoming(spec.sweep.cron, now, _NEXT_SLOTS)],
+            "notes": _sweep_notes(rehearsal),
         },
         "warnings": [
             {"message": warning.message, "where": warning.where, "hint": warning.hint}

@@ -66,6 +66,7 @@ def advice_on(document: StudyDocument, spec: StudySpec, rows: Rows) -> list[Prob
         *_impatience(given, spec, patience_given=document.source(_PATIENCE) is not None),
         *_large_batches(given, rows),
         *_small_classes(rows),
+        *_moving_rows(spec),
         *((("data",), note, None) for note in rows.notes),
     ]
     problems = [placed(*item) for item in found]
@@ -172,3 +173,12 @@ def _small_classes(rows: Rows) -> Iterator[Finding]:
     if len(small) > _MOST_CLASSES_NAMED:
         n = len(small) - _MOST_CLASSES_NAMED
         yield ("data",), f"{n} more classes have fewer than {FEW_ROWS} training rows", None
+
+
+def _moving_rows(spec: StudySpec) -> Iterator[Finding]:
+    if spec.sweep and spec.data.path is not None and spec.data.split.method == "stratified":
+        message = (
+            "stratified deals all rows out anew when rows are added: the next start of the sweep "
+            "may train on rows that were test"
+        )
+        yield ("data", "split", "method"), message, "hash keeps every row where it was"

@@ -191,6 +191,7 @@ def _spec_hash(spec: StudySpec) -> str:
     """Hash of all that may not change while a study goes on."""
     mapping = spec.to_mapping()
     mapping.pop("description", None)
+    mapping.pop("sweep", None)
     mapping["data"].pop("path", None)
     mapping["search"] = {
         key: mapping["search"][key] for key in mapping["search"] if key not in BUDGET
@@ -216,8 +217,11 @@ def _stored(study: StudyRow, database: Database) -> PreparedData | None:
 def _refuse_changes(
     study: StudyRow, spec: StudySpec, prepared: PreparedData, database: Database
 ) -> None:
-    changes = differences(StudySpec.from_mapping(study.spec), spec)
+    then = StudySpec.from_mapping(study.spec)
+    changes = differences(then, spec)
     hint = "give the study another name, or start a new generation of it with --new"
+    if (then.sweep is None) != (spec.sweep is None) and then.data.split != spec.data.split:
+        hint += f"; or keep the rows where they are by data.split.method: {then.data.split.method}"
     if prepared.digest != study.data_digest:
         before = _stored(study, database)
         counts = f": {_rows(before)} -> {_rows(prepared)}" if before is not None else ""

@@ -31,6 +31,7 @@ from tunelab.spec.sections import (
 )
 from tunelab.spec.space import Space, bounds
 from tunelab.spec.space_reader import SPACE_KEYS, read_space
+from tunelab.spec.sweep_section import SweepSpec
 from tunelab.spec.tables import DATASETS, GRID, LOSSES, METRICS
 
 __all__ = [
@@ -42,14 +43,15 @@ __all__ = [
     "SearchSpec",
     "SplitSpec",
     "StudySpec",
+    "SweepSpec",
     "differences",
 ]
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _LONGEST_DESCRIPTION = 10_000
 # A file of data may move: what is in it is compared by itself.
-_MAY_CHANGE = {"description", "data.path", *(f"search.{key}" for key in BUDGET)}
-_LATER = {"confirm", "sweep"}
+_MAY_CHANGE = {"description", "data.path", "sweep", *(f"search.{key}" for key in BUDGET)}
+_LATER = {"confirm"}
 _ABSENT = object()
 
 
@@ -97,6 +99,7 @@ class StudySpec(Part):
         search: Sampler, pruner and budget.
         space: The search space as given; after `resolve`, complete.
         monitor: When a trial stops by itself.
+        sweep: When the study starts by itself; None for never.
         backend: The training engine.
         description: Free text.
     """
@@ -110,8 +113,20 @@ class StudySpec(Part):
     monitor: Annotated[MonitorSpec, PlainValidator(read_monitor)] = Field(
         default_factory=MonitorSpec
     )
+    sweep: SweepSpec | None = None
     backend: Annotated[str, BeforeValidator(Name("backend", ("numpy",)).check)] = "numpy"
     description: Annotated[str | None, BeforeValidator(_description)] = None
+
+    @classmethod
+    def with_implied(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A sweep reads data that grow: by ``hash`` no row that was test is trained on later."""
+        data = given.get("data")
+        if given.get("sweep") is None or not isinstance(data, Mapping):
+            return given
+        split = data.get("split", {})
+        if not isinstance(split, Mapping) or "method" in split:
+            return given
+        return {**given, "data": {**data, "split": {"method": "hash", **split}}}
 
     @classmethod
     def disagreements(cls, given: Mapping[str, Any]) -> list[Complaint]:
@@ -242,7 +257,7 @@ class StudySpec(Part):
 def differences(old: StudySpec, new: StudySpec) -> list[str]:
     """What distinguishes two studies, one line a key.
 
-    Budget, description and the place of the data may differ.
+    Budget, description, sweep and the place of the data may differ.
 
     A line reads ``space.units.high: 256 -> 512``.
     """

@@ -33,9 +33,13 @@ class Flaw:
     covers: bool = False
 
 
+ANCHOR_HINT = "text that begins with * or & needs quotes"
+
 _HINTS = {
     "mapping values are not allowed": "put a value that contains ': ' in quotes",
     "could not find expected ':'": "a key ends in a colon and a space",
+    "expected alphabetic or numeric character": ANCHOR_HINT,
+    "found character": "put the value in quotes",
     "expected <block end>": "bring the line to the indentation of its neighbours",
 }
 _TOKENS = {
@@ -46,6 +50,7 @@ _TOKENS = {
     "<block sequence start>": "a list item",
     "<scalar>": "a value",
     "'?'": "a key",
+    "that cannot start any token": "that no value begins with",
 }
 
 

@@ -25,7 +25,7 @@ from ruamel.yaml.events import (
 from tunelab.spec.part import Place
 from tunelab.spec.rules import shown
 from tunelab.spec.scalars import Scalar, plain_scalar
-from tunelab.spec.yaml_errors import Flaw, Mark, syntax_flaw
+from tunelab.spec.yaml_errors import ANCHOR_HINT, Flaw, Mark, syntax_flaw
 
 MAX_DEPTH = 40
 _ALWAYS_NEEDED = (("name",), ("task",), ("data",), ("data", "source"), ("data", "path"))
@@ -180,7 +180,8 @@ class _Builder:
     def _alias(self, name: str, mark: Mark) -> None:
         node = self._anchors.get(name)
         if node is None:
-            raise _Stop(Flaw(mark, self._place(), f"the alias {shown(name)} has no anchor above"))
+            message = f"the alias {shown(name)} has no anchor above"
+            raise _Stop(Flaw(mark, self._place(), message, ANCHOR_HINT))
         if len(self._open) + node.height > MAX_DEPTH:
             raise self._too_deep(mark)
         self._count(node.size, mark)

@@ -1,4 +1,4 @@
-"""The states that studies and trials pass through, as they stand in the tables."""
+"""The states that studies, trials and sweeps' slots pass through, as they stand in the tables."""
 
 from __future__ import annotations
 
@@ -42,3 +42,14 @@ class EndReason(StrEnum):
         (True, False)
         """
         return self in (EndReason.COMPLETED, EndReason.EARLY_STOPPED)
+
+
+class SlotState(StrEnum):
+    """What became of an instant at which a sweep was to start."""
+
+    CLAIMED = "claimed"  # by a process that is about to start the study
+    QUEUED = "queued"  # waits until an earlier generation has ended
+    LAUNCHED = "launched"  # the study was created
+    SKIPPED = "skipped"  # an earlier generation ran
+    FAILED = "failed"  # the study could not be started
+    LATE = "late"  # missed by more than the sweep's rules allow

@@ -7,7 +7,7 @@
     leases                                 who coordinates or mirrors a study at present
     workers                                processes that claim trials
     mirror_runs                            what MLflow has been sent
-    sweeps 1──n sweep_slots                schedules and the instants at which they fired
+    sweeps 1──n sweep_slots                what starts by itself, and each instant of it
 
 Times are seconds since 1970-01-01 UTC. Losses and scores that are not finite are stored as NULL.
 The migrations under ``migrations/`` create these tables; a test compares the two.
@@ -175,14 +175,13 @@ sweeps = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("name", String(100), nullable=False, unique=True),
-    Column("study_file", Text, nullable=False),
-    Column("cron", Text, nullable=False),
-    Column("timezone", Text, nullable=False),
-    Column("catchup", String(10), nullable=False),
-    Column("overlap", String(10), nullable=False),
-    Column("grace_seconds", Double, nullable=False),
-    Column("enabled", Boolean, nullable=False),
+    Column("study_file", Text, nullable=False),  # where it was read
+    Column("spec", JSON, nullable=False),  # what it said when it was last right, not resolved
+    Column("problem", Text),  # what is wrong with the file since then
+    Column("paused", Boolean, nullable=False),
+    Column("counts_from", Double, nullable=False),  # earlier slots are none of its own
     Column("created_at", Double, nullable=False),
+    Column("changed_at", Double, nullable=False),
 )
 
 sweep_slots = Table(
@@ -190,10 +189,15 @@ sweep_slots = Table(
     metadata,
     Column("sweep_id", Integer, ForeignKey("sweeps.id", ondelete="CASCADE"), primary_key=True),
     Column("slot_at", Double, primary_key=True),  # the UTC instant: a slot fires once
-    Column("state", String(20), nullable=False),
+    Column("state", String(20), nullable=False),  # SlotState
+    # The lease of a claimed slot; the token counts its claims.
     Column("owner", Text),
+    Column("token", Integer, nullable=False),
     Column("expires_at", Double),
+    Column("lost_claims", Integer, nullable=False),  # claims whose owner died or fell silent
     Column("study_id", Integer, ForeignKey("studies.id", ondelete="SET NULL")),
     Column("reason", Text),
     Column("created_at", Double, nullable=False),
+    Column("ended_at", Double),
+    Index(None, "state"),
 )

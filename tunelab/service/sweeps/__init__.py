@@ -1,0 +1,1 @@
+"""Sweeps: studies that start by themselves, as a new generation each time."""
