@@ -17,6 +17,13 @@ class StudyState(StrEnum):
     FINISHED = "finished"
 
 
+class Executor(StrEnum):
+    """Who runs a study's processes."""
+
+    LOCAL = "local"  # ``study start``: coordinator, workers and mirror on one machine
+    EXTERNAL = "external"  # the service: a controller, and workers wherever they are
+
+
 class TrialState(StrEnum):
     """Where a trial is."""
 

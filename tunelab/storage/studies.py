@@ -12,7 +12,7 @@ from sqlalchemy import Connection, RowMapping, Select, delete, func, insert, sel
 from tunelab.errors import NotFoundError, nearest
 from tunelab.storage.checkpoints import delete_state
 from tunelab.storage.locks import hold
-from tunelab.storage.states import CANCELLED, TIME_OVER, EndReason, StudyState, TrialState
+from tunelab.storage.states import CANCELLED, TIME_OVER, EndReason, Executor, StudyState, TrialState
 from tunelab.storage.tables import studies, trials
 from tunelab.storage.trials import delete_later_epochs
 
@@ -27,6 +27,7 @@ class StudyRow:
     name: str
     generation: int
     state: StudyState
+    executor: Executor
     spec: Mapping[str, Any]
     spec_hash: str
     data_digest: str
@@ -98,11 +99,14 @@ def all_studies(connection: Connection) -> list[StudyRow]:
     return [_row(row) for row in rows]
 
 
-def create_study(connection: Connection, **values: Any) -> StudyRow:
+def create_study(
+    connection: Connection, *, executor: Executor = Executor.LOCAL, **values: Any
+) -> StudyRow:
     """Insert the next generation of ``values["name"]`` and return it. In a write transaction.
 
     Args:
         connection: A write transaction, so that no two generations get one number.
+        executor: Who runs it.
         **values: name, spec, spec_hash, data_digest, data_path, baseline_loss, n_trials and
             timeout_seconds.
     """
@@ -114,6 +118,7 @@ def create_study(connection: Connection, **values: Any) -> StudyRow:
         insert(studies).values(
             generation=(latest or 0) + 1,
             state=StudyState.RUNNING,
+            executor=executor,
             running_seconds=0.0,
             stop_requested=False,
             created_at=time.time(),
@@ -253,4 +258,6 @@ def _one(connection: Connection, query: Select[Any]) -> StudyRow | None:
 
 
 def _row(row: RowMapping) -> StudyRow:
-    return StudyRow(**{**row, "state": StudyState(row["state"])})
+    return StudyRow(
+        **{**row, "state": StudyState(row["state"]), "executor": Executor(row["executor"])}
+    )

@@ -55,6 +55,7 @@ studies = Table(
     Column("name", String(100), nullable=False),
     Column("generation", Integer, nullable=False),
     Column("state", String(20), nullable=False),  # StudyState
+    Column("executor", String(20), nullable=False, server_default="local"),  # Executor
     Column("spec", JSON, nullable=False),  # the resolved study file
     Column("spec_hash", String(64), nullable=False),  # of all that may not change
     Column("data_digest", String(64), nullable=False),

@@ -45,12 +45,13 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("name", sa.String(length=100), nullable=False),
         sa.Column("study_file", sa.Text(), nullable=False),
-        sa.Column("spec", sa.JSON(), nullable=False),
-        sa.Column("problem", sa.Text(), nullable=True),
-        sa.Column("paused", sa.Boolean(), nullable=False),
-        sa.Column("counts_from", sa.Double(), nullable=False),
+        sa.Column("cron", sa.Text(), nullable=False),
+        sa.Column("timezone", sa.Text(), nullable=False),
+        sa.Column("catchup", sa.String(length=10), nullable=False),
+        sa.Column("overlap", sa.String(length=10), nullable=False),
+        sa.Column("grace_seconds", sa.Double(), nullable=False),
+        sa.Column("enabled", sa.Boolean(), nullable=False),
         sa.Column("created_at", sa.Double(), nullable=False),
-        sa.Column("changed_at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sweeps")),
         sa.UniqueConstraint("name", name=op.f("uq_sweeps_name")),
     )
@@ -60,13 +61,10 @@ def upgrade() -> None:
         sa.Column("slot_at", sa.Double(), nullable=False),
         sa.Column("state", sa.String(length=20), nullable=False),
         sa.Column("owner", sa.Text(), nullable=True),
-        sa.Column("token", sa.Integer(), nullable=False),
         sa.Column("expires_at", sa.Double(), nullable=True),
-        sa.Column("lost_claims", sa.Integer(), nullable=False),
         sa.Column("study_id", sa.Integer(), nullable=True),
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("created_at", sa.Double(), nullable=False),
-        sa.Column("ended_at", sa.Double(), nullable=True),
         sa.ForeignKeyConstraint(
             ["study_id"], ["studies.id"], name=op.f("fk_sweep_slots_study_id"), ondelete="SET NULL"
         ),
@@ -75,7 +73,6 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("sweep_id", "slot_at", name=op.f("pk_sweep_slots")),
     )
-    op.create_index(op.f("ix_sweep_slots_state"), "sweep_slots", ["state"], unique=False)
     op.create_table(
         "trials",
         sa.Column("id", sa.Integer(), nullable=False),
