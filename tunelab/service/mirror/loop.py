@@ -215,7 +215,10 @@ class _Mirror:
     def _abandon(self) -> None:
         # A call that hangs cannot be ended, and need not be: what was not remembered is sent anew.
         try:
+            if math.isinf(self._failed_at):
+                say(f"warning: MLflow at {without_credentials(self._uri)} does not answer")
             self._report_rest()
+            self._lease.release()
         finally:
             os._exit(0)
 
