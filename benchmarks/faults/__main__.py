@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import time
 
-from benchmarks.faults.disks import damages, deletions, full_disks, read_only_disks
+from benchmarks.faults.disks import damages, deletions, full_disks, full_log_disks, read_only_disks
 from benchmarks.faults.divergence import divergence
 from benchmarks.faults.first_start import first_starts
 from benchmarks.faults.locks import locks
@@ -45,6 +45,7 @@ EXPERIMENTS: dict[str, tuple[Experiment, int]] = {
     "locks": (locks, 40),
     "long_locks": (locks, 90),
     "first_starts": (first_starts, 30),
+    "full_log_disks": (full_log_disks, 3),
 }
 """Name -> the experiment, and how often (outages: for how many seconds)."""
 

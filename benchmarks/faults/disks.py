@@ -41,6 +41,31 @@ def full_disks(place: Place, times: int) -> str:
     return counts.row(f"{times} x {', '.join(_SIZES)}")
 
 
+def full_log_disks(place: Place, times: int) -> str:
+    """The disk with the logs is full, and that of the database is not: nothing comes of it."""
+    if place.kind != "postgresql":
+        return "only for a server: a file has its logs beside it"
+    if os.geteuid() != 0:
+        return _SKIPPED["rights"]
+    numbers = dict.fromkeys(("wrong_exit", "taken_for_dead", "failed", "unfinished"), 0)
+    for _ in range(times):
+        path = place.path()
+        with _mounted(path, "-t", "tmpfs", "-o", "size=4M", "tunelab"):
+            # So many that the lines about them fill more than the page that a file has already.
+            folder = place.folder(900, max_epochs=3, path=path)
+            process = folder.start("--workers", "2")
+            said = listen(process)
+            folder.wait_for_finished(2)
+            _fill(folder)
+            said.result(timeout=300)
+        numbers["wrong_exit"] += process.returncode != 0
+        numbers["unfinished"] += unfinished(folder)
+        for lost, end_reason in folder.sql("SELECT lost_leases, end_reason FROM trials"):
+            numbers["taken_for_dead"] += lost
+            numbers["failed"] += end_reason == "failed"
+    return row(f"{times} times", **numbers)
+
+
 def read_only_disks(place: Place, times: int) -> str:
     """A disk becomes read-only in mid-run, as after an error; it is still read, and then written.
 
