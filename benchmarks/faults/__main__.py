@@ -5,8 +5,11 @@ counts what came of it. From the repository's root, with the test extra installe
 
     python -m benchmarks.faults [EXPERIMENT ...] [--database sqlite postgresql] [--times N]
 
-The experiments: ``kills``, ``repeats``, ``starts``, ``claims``, ``freezes``, ``signals``,
-``outages``. Every row ends in the numbers that should be 0, and in ``ok`` if they are.
+The experiments: of processes ``kills``, ``repeats``, ``starts``, ``claims``, ``freezes``,
+``signals``; of a server ``outages``, ``long_outages``, ``cuts``; of disks and files ``full_disks``,
+``read_only_disks``, ``full_log_disks``, ``deletions``, ``damages``, ``locks``, ``long_locks``; of
+MLflow ``tracking``, ``trackings``, ``tracking_time``, ``first_starts``; of numbers ``divergence``.
+Every row ends in the numbers that should be 0, and in ``ok`` if they are.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import time
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.faults.accounts import acknowledged, disagreements, row, table_hash
-from benchmarks.faults.place import Place
+from benchmarks.faults.place import Place, listen
 from tests.service.conftest import Folder, kill_group
 
 
@@ -89,15 +90,17 @@ def repeats(place: Place, times: int) -> str:
 def freezes(place: Place, times: int) -> str:
     """A worker is frozen, its lease runs out, another finishes the trial, and it wakes up.
 
-    The minute of the grace is taken off the lease's expiry, so that it need not be waited for.
+    The minute of the grace is taken off the lease's expiry, so that it need not be waited for. A
+    worker that is frozen while it writes keeps an SQLite file locked, and nobody can go on: that
+    is another fault (``locks``), and such a worker is woken at once.
     """
     folder = place.folder(10_000)
     process = folder.start("--workers", "2")
+    said = listen(process)
     folder.wait_for_finished(2)
     taken = dead = 0
-    tries = 0
-    while taken < times and tries < 5 * times:
-        tries += 1
+    deadline = time.monotonic() + 30 * times
+    while taken < times and time.monotonic() < deadline:
         running = folder.sql("SELECT id, owner, token, n_epochs FROM trials WHERE state='running'")
         if not running:
             continue
@@ -105,7 +108,7 @@ def freezes(place: Place, times: int) -> str:
         pid = json.loads(owner)["pid"]
         os.kill(pid, signal.SIGSTOP)
         still = folder.sql("SELECT token FROM trials WHERE id = ? AND state = 'running'", key)
-        if still != [(token,)]:
+        if still != [(token,)] or _is_locked(folder):
             os.kill(pid, signal.SIGCONT)
             continue
         _execute(folder, f"UPDATE trials SET expires_at = expires_at - 61 WHERE id = {int(key)}")
@@ -115,7 +118,7 @@ def freezes(place: Place, times: int) -> str:
         dead += not Path(f"/proc/{pid}").exists()
         taken += 1
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
+    said.result(timeout=30)
     logs = "".join(log.read_text() for log in (folder.path / ".tunelab/logs").glob("*worker*"))
     refused = logs.count("its result is not counted")
     results = folder.sql("SELECT count(*), count(DISTINCT number) FROM trials")[0]
@@ -177,6 +180,17 @@ def _cut_short(folder: Folder) -> set[tuple[int, int]]:
     query = "SELECT number, n_epochs FROM trials WHERE attempts > 1"
     ends = dict(folder.sql(query))
     return {(number, epoch) for number, end in ends.items() for epoch in range(end + 1, 41)}
+
+
+def _is_locked(folder: Folder) -> bool:
+    if "TUNELAB_DATABASE_URL" in folder.variables:
+        return False
+    with contextlib.closing(sqlite3.connect(folder.path / "tunelab.db", timeout=1)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return True
+    return False
 
 
 def _execute(folder: Folder, statement: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import tempfile
 import threading
 import time
@@ -170,6 +171,24 @@ def test_a_server_that_is_away_or_silent_is_wrong_after_seconds(call, home, monk
         assert "no answer in 0 s" in line
     (line,) = wrong(call("doctor"))
     assert "cannot be reached: Connection refused" in line
+
+
+def test_another_program_on_the_port_is_wrong(call, home, monkeypatch):
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def greet() -> None:
+        client, _ = listener.accept()
+        client.recv(1000)
+        client.sendall(b"220 mail.example ready\r\n")
+        client.close()
+
+    thread = threading.Thread(target=greet)
+    thread.start()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{listener.getsockname()[1]}")
+    (line,) = wrong(call("doctor"))
+    assert "answers, but not in HTTP" in line
+    thread.join()
+    listener.close()
 
 
 def test_a_password_in_a_database_url_is_never_shown(call, home, monkeypatch):

@@ -196,10 +196,9 @@ def test_a_misspelt_variable_is_named(call, study, monkeypatch):
 
 
 def test_on_a_narrow_terminal_ranges_stand_below_the_names(study):
-    for columns in (100, 60):
-        lines = on_a_terminal(columns, "study", "validate", "flowers.yaml")
-        assert max(map(len, lines)) <= columns
-        assert "HYPERPARAMETER" in " ".join(lines)
+    lines = on_a_terminal(60, "study", "validate", "flowers.yaml")
+    assert max(map(len, lines)) <= 60
+    assert "HYPERPARAMETER" in " ".join(lines)
     lines = on_a_terminal(30, "study", "validate", "flowers.yaml")
     assert max(map(len, lines)) <= 30
     assert "HYPERPARAMETER" not in " ".join(lines)

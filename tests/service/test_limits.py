@@ -129,6 +129,7 @@ def _wait_until_gone(pid: int, seconds: float) -> None:
     raise AssertionError(f"process {pid} is still there")
 
 
+@pytest.mark.long
 def test_stop_now_ends_a_study_whose_worker_hears_nothing(misbehaving):
     folder = misbehaving([SLEEPS, FINE])
     process = folder.start("--workers", "1")

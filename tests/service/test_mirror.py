@@ -11,26 +11,39 @@ import warnings
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import Connection, insert, update
 
-from tunelab.service.mirror.environment import tracking_uri
+from tunelab.service.mirror import loop
+from tunelab.service.mirror.environment import tracking_uri, without_credentials
+from tunelab.service.mirror.lease import HeldLease, LostMirrorLeaseError
 from tunelab.service.mirror.loop import Orders, mirror
+from tunelab.service.mirror.messages import milliseconds
 from tunelab.spec.default_space import default_configuration
 from tunelab.spec.study import StudySpec
 from tunelab.storage.engine import Database
-from tunelab.storage.mirror_runs import forget_runs, latest_experiment
+from tunelab.storage.leases import Lease
+from tunelab.storage.mirror_runs import count_behind, forget_runs, latest_experiment
 from tunelab.storage.rungs import RungLimits
 from tunelab.storage.schema import open_database
 from tunelab.storage.states import EndReason, StudyState, TrialState
-from tunelab.storage.studies import StudyRow, create_study, delete_study, mark_ended, mark_started
+from tunelab.storage.studies import (
+    StudyRow,
+    create_study,
+    delete_study,
+    mark_ended,
+    mark_started,
+    study_by_id,
+)
 from tunelab.storage.tables import epochs, trials
 from tunelab.storage.trials import NewTrial, insert_trials
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
+    from tunelab.service.mirror import projection as projection_module
     from tunelab.service.mirror.projection import Projection
     from tunelab.service.mirror.tracking import Tracking
 
@@ -295,6 +308,28 @@ def test_a_trial_that_goes_on_gets_only_its_new_epochs(database: Database, place
     assert not projection.run_pass()
 
 
+def test_epochs_of_a_running_trial_are_sent_together_and_its_end_at_once(
+    database: Database, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(projection_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    study = new_study(database)
+    train(database, study, 0, 1)
+    projection = project(database, study)
+    for epoch in range(2, 12):
+        train(database, study, 0, epoch, first=epoch)
+        now[0] += 2.0
+        sent = len(points(place, "trial-000", "loss/train"))
+        news = projection.run_pass()
+        # 10 and 20 seconds after the first time: with all epochs so far.
+        assert news is (epoch in (6, 11))
+        assert len(points(place, "trial-000", "loss/train")) == (epoch if news else sent)
+    finish(database, study, 0, 12, first=12)
+    assert projection.run_pass()
+    assert len(points(place, "trial-000", "loss/train")) == 12
+    assert statuses(place)["trial-000"] == "FINISHED"
+
+
 def test_stopping_kills_open_runs_and_resuming_opens_them_again(
     database: Database, place: Path
 ) -> None:
@@ -321,6 +356,48 @@ def test_stopping_kills_open_runs_and_resuming_opens_them_again(
     project(database, study)
     expected |= {"digits #1": "FINISHED", "trial-001": "KILLED"}  # it was pruned
     assert statuses(place) == expected
+
+
+def test_a_study_that_is_stopped_twice_has_ended_the_second_time(
+    database: Database, place: Path
+) -> None:
+    study = new_study(database)
+    train(database, study, 0, 3, state=TrialState.WAITING)
+    for seconds in (1.0, 2.0):
+        with database.write() as connection:
+            mark_started(connection, study.id)
+            mark_ended(
+                connection, study.id, StudyState.STOPPED, end_reason="", running_seconds=seconds
+            )
+        project(database, study)
+    with database.read() as connection:
+        ended = study_by_id(connection, study.id).ended_at
+    ends = dict(asked(place, "SELECT name, end_time FROM runs"))
+    assert ends == dict.fromkeys(("digits #1", "trial-000"), milliseconds(ended))
+
+
+def test_a_mirror_that_was_overtaken_remembers_nothing(database: Database, place: Path) -> None:
+    study = new_study(database)
+    finish(database, study, 0, 3)
+    overtaken = False
+
+    def confirm(_connection: Connection) -> None:
+        if overtaken:
+            raise LostMirrorLeaseError
+
+    tracking = Tracking(tracking_uri())
+    projection = Projection(database, study.id, tracking, confirm=confirm)
+    projection.run_pass()
+    finish(database, study, 1, 3)
+    overtaken = True
+    with pytest.raises(LostMirrorLeaseError):
+        projection.run_pass()
+    with database.read() as connection:
+        assert count_behind(connection, study, without_credentials(tracking_uri())) == 1
+    project(database, study)  # it finds what the other had made
+    assert asked(place, "SELECT count(*) FROM runs WHERE name = 'trial-001'") == [(1,)]
+    with database.read() as connection:
+        assert count_behind(connection, study, without_credentials(tracking_uri())) == 0
 
 
 def test_the_study_run_shows_the_best_so_far_and_counts(database: Database, place: Path) -> None:
@@ -442,6 +519,40 @@ def test_a_trial_whose_lost_attempt_came_further_shows_its_own_epochs_alone(
     ((run,),) = asked(place, active)
     steps = "SELECT step FROM metrics WHERE run_uuid = ? AND key = 'loss/train' ORDER BY 1"
     assert asked(place, steps, run) == [(1,), (2,), (3,), (4,)]
+
+
+def test_one_that_fails_now_and_then_is_told_of_once(
+    database: Database, place: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    study = new_study(database)
+    orders = Orders()
+    passes = []
+
+    def run_pass(_projection: Projection) -> bool:
+        passes.append(1)
+        if len(passes) == 9:
+            orders.leave()
+        if len(passes) % 3 == 0:
+            raise ConnectionError("reset by peer")
+        return False
+
+    monkeypatch.setattr(Projection, "run_pass", run_pass)
+    monkeypatch.setattr(Orders, "at_the_latest", lambda *_: None)
+    monkeypatch.setattr(Orders, "pause", lambda *_: None)
+    mirror(database, study.id, tracking_uri(), orders)
+    (warning,) = capfd.readouterr().err.splitlines()
+    assert "reset by peer" in warning
+
+
+def test_an_absence_of_any_length_is_borne(database: Database) -> None:
+    study = new_study(database)
+    lease = HeldLease(Lease("", "", 1))
+    waiting = loop._Mirror(database, study.id, tracking_uri(), Orders(), lease)
+    pauses = []
+    for failures in (1, 2, 7, 100, 5000):
+        waiting._failures = failures
+        pauses.append(waiting._pause())
+    assert pauses == [1.0, 2.0, 60.0, 60.0, 60.0]
 
 
 def test_a_mistake_of_its_own_is_not_blamed_on_the_network(

@@ -163,7 +163,7 @@ def wait_until_sent(database: Database, study: StudyRow, uri: str) -> None:
     deadline = time.monotonic() + 90
     while time.monotonic() < deadline:
         with database.read() as connection:
-            if not count_behind(connection, study.id, uri, StudyState.FINISHED):
+            if not count_behind(connection, study, uri):
                 return
         time.sleep(0.2)
     raise AssertionError("not all was sent in 90 s")
@@ -206,7 +206,7 @@ def test_whatever_mlflow_does_it_costs_one_line_and_no_more_than_seconds(
     assert "2 trials are not up to date in MLflow" in err
     assert "s3cret" not in line + err
     with database.read() as connection:
-        assert count_behind(connection, study.id, "any", StudyState.FINISHED) == 2
+        assert count_behind(connection, study, "any") == 2
 
 
 @pytest.mark.long

@@ -24,7 +24,7 @@ from tunelab.storage.mirror_runs import count_behind
 from tunelab.storage.owners import Owner
 from tunelab.storage.rungs import RungLimits
 from tunelab.storage.schema import open_database
-from tunelab.storage.states import StudyState, TrialState
+from tunelab.storage.states import TrialState
 from tunelab.storage.studies import StudyRow, create_study, mark_started
 from tunelab.storage.tables import mirror_runs, trials
 from tunelab.storage.trials import NewTrial, insert_trials
@@ -149,6 +149,7 @@ def test_a_study_is_mirrored_without_a_word_and_served_with_its_files(
     assert processes_on(port) == []
 
 
+@pytest.mark.long
 def test_a_server_that_is_away_costs_one_line_and_no_more_than_seconds(
     tmp_path: Path, database: Database, study: StudyRow
 ) -> None:
@@ -172,7 +173,7 @@ def test_a_server_that_is_away_costs_one_line_and_no_more_than_seconds(
     ]
     assert "secret" not in line + err
     with database.read() as connection:
-        assert count_behind(connection, study.id, "any", StudyState.RUNNING) == 2
+        assert count_behind(connection, study, "any") == 2
 
 
 def test_while_another_mirror_holds_the_lease_it_waits_and_leaves_when_told(

@@ -120,7 +120,7 @@ def small_studies(draw):
     }
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=12, suppress_health_check=list(HealthCheck))
 @given(mapping=small_studies())
 def test_a_valid_study_file_runs_and_its_resolved_form_means_the_same(tmp_path_factory, mapping):
     folder = tmp_path_factory.mktemp("study")

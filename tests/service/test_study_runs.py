@@ -137,7 +137,8 @@ def test_everything_killed_and_started_again_at_once(folder, n_finished):
     assert "RUNNING" not in {status for _, status, _ in runs}
 
 
-@pytest.mark.parametrize("seconds", [1.2, pytest.param(5.0, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("seconds", [1.2, 5.0])
 def test_the_very_first_start_may_be_killed_at_any_moment(tmp_path, seconds):
     """No database of tunelab's nor of MLflow's exists yet when the kill comes."""
     folder = Folder(tmp_path / "fresh")
@@ -160,6 +161,19 @@ def test_a_worker_that_is_killed_is_replaced_and_its_trial_finishes(unmirrored):
     assert process.returncode == 0, errors
     assert "another takes its place" in errors
     unmirrored.check_whole(8)
+
+
+@pytest.mark.long
+def test_a_mirror_that_is_killed_is_replaced_and_mlflow_gets_everything(folder):
+    process = folder.start("--workers", "2")
+    folder.wait_for("SELECT owner IS NOT NULL FROM leases WHERE name LIKE 'mirror:%'")
+    ((owner,),) = folder.sql("SELECT owner FROM leases WHERE name LIKE 'mirror:%'")
+    os.kill(json.loads(owner)["pid"], signal.SIGKILL)
+    _, errors = process.communicate(timeout=90)
+    assert process.returncode == 0, errors
+    assert errors.count("the MLflow mirror ended (exit code -9)") == 1
+    (sent,) = folder.sql("SELECT count(*) FROM mirror_runs WHERE sent = 'finished'")
+    assert sent == (8,)
 
 
 def test_a_seeded_study_with_one_worker_repeats_also_through_stops(unmirrored):

@@ -161,18 +161,13 @@ def test_what_is_wrong_is_repaired_and_counted_once(
     assert mirrored.everything() == after
 
 
-def test_where_both_agree_nothing_changes_and_the_words_are_plain(mirrored: Mirrored) -> None:
-    before = mirrored.everything()
-    assert mirrored.tunelab("tracking", "sync") == "small #1: agrees\n"
-    assert mirrored.everything() == before
-
-
 def test_after_mlflow_lost_its_database_everything_is_built_anew(mirrored: Mirrored) -> None:
     before = mirrored.shown()
+    assert mirrored.tunelab("tracking", "sync") == "small #1: agrees\n"
+    assert mirrored.shown() == before
     (mirrored.path / "mlflow.db").unlink()
     assert mirrored.tunelab("tracking", "sync", "small#1") == "small #1: 9 runs made\n"
     assert mirrored.shown() == before
-    assert mirrored.tunelab("tracking", "sync") == "small #1: agrees\n"
 
 
 @pytest.mark.long
@@ -208,6 +203,19 @@ def test_while_a_mirror_is_at_work_it_waits_and_then_says_who_that_is(mirrored: 
             release_lease(connection, lease)
         database.close()
     assert f"process {os.getpid()} on " in said
+
+
+def test_a_study_may_be_deleted_with_its_runs_and_without_mlflow_stays(mirrored: Mirrored) -> None:
+    mirrored.variables["MLFLOW_TRACKING_URI"] = "http://127.0.0.1:9"
+    mirrored.tunelab("study", "delete", "small", "--yes", "--mlflow", code=4)
+    del mirrored.variables["MLFLOW_TRACKING_URI"]
+    assert mirrored.sql("SELECT count(*) FROM studies") == [(1,)]
+    stray_run(mirrored)
+    others = "UPDATE tags SET value = 'another' WHERE run_uuid = 'twice' AND key = 'tunelab.study'"
+    mirrored.mlflow(others)
+    mirrored.tunelab("study", "delete", "small", "--yes", "--mlflow")
+    assert mirrored.sql("SELECT count(*) FROM studies") == [(0,)]
+    assert [name for name, *_ in mirrored.mlflow(RUNS)] == ["trial-004"]  # another study's
 
 
 def test_an_unknown_study_is_not_found(mirrored: Mirrored) -> None:

@@ -126,15 +126,20 @@ class Counter:
     """Counts what a database is asked to do."""
 
     def __init__(self, database: Database) -> None:
-        self.commits = self.statements = 0
+        self.commits = 0
+        self.texts: list[str] = []
         event.listen(database.engine, "commit", self._commit)
         event.listen(database.engine, "before_cursor_execute", self._statement)
 
     def _commit(self, *_: Any) -> None:
         self.commits += 1
 
-    def _statement(self, *_: Any) -> None:
-        self.statements += 1
+    def _statement(self, _connection: Any, _cursor: Any, text: str, *_: Any) -> None:
+        self.texts.append(text)
+
+    @property
+    def statements(self) -> int:
+        return len(self.texts)
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from tests.storage.conftest import HERE, Bench, completed, epoch, verdict
 from tunelab.errors import DatabaseError, DiskError, NotFoundError, UsageError
 from tunelab.storage import backup as backups
 from tunelab.storage.backup import backup_database, restore_database
-from tunelab.storage.checkpoints import read_checkpoint, write_checkpoint
+from tunelab.storage.checkpoints import read_best_weights, write_state
 from tunelab.storage.leases import acquire_lease, coordinator_lease, lease_holder
 from tunelab.storage.recorder import Recorder
 from tunelab.storage.schema import open_database
@@ -41,7 +41,7 @@ def filled(bench):
     second = bench.claim()
     bench.set(second, reason=ODD, rung_values={"10": 0.1})
     with bench.database.write() as connection:
-        write_checkpoint(connection, second.trial_id, "state", 2, bytes(range(256)) * 9000)
+        write_state(connection, second.trial_id, 2, bytes(range(256)) * 9000)
         acquire_lease(connection, coordinator_lease(bench.study.id), owner)
         register_worker(connection, owner, bench.study.id)
     return bench
@@ -102,7 +102,7 @@ def test_a_backup_can_be_used_as_the_study_database_that_it_is(filled, tmp_path)
     with used.read() as connection:
         assert connection.scalar(select(func.count()).select_from(trials)) == 7
         (key,) = connection.scalars(select(trials.c.id).where(trials.c.number == 0)).all()
-        _, best = read_checkpoint(connection, key, "best")
+        _, best = read_best_weights(connection, key)
         np.testing.assert_array_equal(best["w"], np.arange(5000.0))
         assert connection.exec_driver_sql("PRAGMA integrity_check").all() == [("ok",)]
     used.close()

@@ -12,16 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from sqlalchemy import select, update
+from sqlalchemy import event, select, update
 
-from tests.storage.conftest import HERE, Bench, completed
+from tests.storage.conftest import ELSEWHERE, HERE, Bench, completed
 from tunelab.storage.checkpoints import (
     KEPT_BEST,
     DamagedCheckpointError,
     pack,
-    read_checkpoint,
+    read_best_weights,
+    read_state,
     unpack,
-    write_checkpoint,
+    write_state,
 )
 from tunelab.storage.recorder import Outcome, Recorder
 from tunelab.storage.states import EndReason
@@ -115,28 +116,60 @@ def test_pickled_objects_are_never_loaded():
         unpack(pickle.dumps({"run": 1}))
 
 
-def test_damaged_bytes_are_noticed(bench):
+def stored(connection):
+    query = select(checkpoints.c.epoch).where(checkpoints.c.kind == "state")
+    return [epoch for (epoch,) in connection.execute(query.order_by(checkpoints.c.epoch))]
+
+
+def test_the_last_two_states_are_kept(bench):
+    bench.insert(1)
+    trial_id = bench.claim().trial_id
+    kept = []
+    with bench.database.write() as connection:
+        assert read_state(connection, trial_id) == (None, [])
+        for epoch in (3, 6, 6, 9, 12, 7, 8):  # after 12 an earlier one was used
+            write_state(connection, trial_id, epoch, pack({"epoch": epoch}))
+            assert read_state(connection, trial_id) == ((epoch, {"epoch": epoch}), [])
+            kept.append(stored(connection))
+    assert kept == [[3], [3, 6], [3, 6], [6, 9], [9, 12], [7], [7, 8]]
+
+
+def test_of_a_damaged_state_the_one_before_is_used(bench):
     bench.insert(1)
     trial_id = bench.claim().trial_id
     data = pack({"weights": np.arange(100.0)})
-    with bench.database.write() as connection:
-        write_checkpoint(connection, trial_id, "state", 3, data)
-        assert read_checkpoint(connection, trial_id, "best") is None
-        assert read_checkpoint(connection, trial_id, "state")[0] == 3
-        for damaged in (data[:-1], data + b"\0", b"", data[:50] + b"\xff" + data[51:]):
+    torn = [data[:-1], data + b"\0", b"", data[:50] + b"\xff" + data[51:]]
+    for damaged in torn:
+        with bench.database.write() as connection:
+            for epoch in (3, 4):
+                write_state(connection, trial_id, epoch, data)
+            latest = update(checkpoints).where(checkpoints.c.epoch == 4)
+            connection.execute(latest.values(data=damaged))
+            (epoch, state), dropped = read_state(connection, trial_id)
+            assert (epoch, dropped) == (3, [4])
+            assert state["weights"].tolist() == list(range(100))
+            assert stored(connection) == [3]
+            write_state(connection, trial_id, 4, data)
             connection.execute(update(checkpoints).values(data=damaged))
-            with pytest.raises(DamagedCheckpointError, match="the state checkpoint of trial row"):
-                read_checkpoint(connection, trial_id, "state")
+            assert read_state(connection, trial_id) == (None, [4, 3])
+            assert stored(connection) == []
 
 
-def test_a_later_checkpoint_replaces_the_one_before(bench):
-    bench.insert(1)
-    trial_id = bench.claim().trial_id
+@pytest.mark.parametrize("foreign", ["trial_id", "epoch", "kind"])
+def test_a_state_that_came_from_elsewhere_is_not_continued_from(bench, foreign):
+    bench.insert(2)
+    first, second = bench.claim(), bench.claim(ELSEWHERE)
     with bench.database.write() as connection:
-        for epoch in (3, 6, 6, 5):
-            write_checkpoint(connection, trial_id, "state", epoch, pack({"epoch": epoch}))
-        assert read_checkpoint(connection, trial_id, "state") == (5, {"epoch": 5})
-        assert len(connection.execute(select(checkpoints.c.kind)).all()) == 1
+        write_state(connection, first.trial_id, 3, pack({"epoch": 3}))
+        moved = {"trial_id": second.trial_id, "epoch": 4, "kind": "best"}[foreign]
+        connection.execute(update(checkpoints).values({foreign: moved}))
+        if foreign == "kind":
+            with pytest.raises(DamagedCheckpointError, match="the best checkpoint of trial row"):
+                read_best_weights(connection, first.trial_id)
+        else:
+            reader = second.trial_id if foreign == "trial_id" else first.trial_id
+            found, dropped = read_state(connection, reader)
+            assert (found, len(dropped)) == (None, 1)
 
 
 @pytest.mark.parametrize("maximize", [False, True])
@@ -162,7 +195,7 @@ def test_the_best_weights_of_the_top_five_are_kept(bench, maximize):
     with bench.database.read() as connection:
         for number in best[:KEPT_BEST]:
             key = connection.scalar(select(trials.c.id).where(trials.c.number == number))
-            epoch, weights = read_checkpoint(connection, key, "best")
+            epoch, weights = read_best_weights(connection, key)
             assert (epoch, weights["w"].tolist()) == (number + 1, [number, number])
 
 
@@ -174,3 +207,25 @@ def test_weights_of_other_studies_do_not_count(bench):
             outcome = completed(1, 0.5 if study is other else 0.1, weights={"w": np.zeros(1)})
             Recorder(bench.database, study.claim(), maximize=False).finish(outcome, None)
     assert len(bench.rows(select(checkpoints.c.kind))) == 2 * KEPT_BEST
+
+
+def test_whether_weights_are_kept_is_not_asked_of_every_trial_of_the_study(bench):
+    """Else a trial costs the more the longer the study is."""
+    if not bench.database.is_sqlite:
+        pytest.skip("PostgreSQL chooses by the sizes of the tables")
+    asked = []
+    event.listen(
+        bench.database.engine,
+        "before_cursor_execute",
+        lambda _connection, _cursor, statement, values, *_: asked.append((statement, values)),
+    )
+    bench.insert(1)
+    weights = {"w": np.zeros(3)}
+    Recorder(bench.database, bench.claim(), maximize=False).finish(
+        completed(1, 0.5, weights=weights), None
+    )
+    (question,) = [(text, values) for text, values in asked if "JOIN checkpoints" in text]
+    with bench.database.read() as connection:
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {question[0]}", question[1]).all()
+    of_trials = [step[-1] for step in plan if " trials" in step[-1]]
+    assert of_trials == ["SEARCH trials USING INTEGER PRIMARY KEY (rowid=?)"]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 from sqlalchemy import select, update
 
 from tests.storage.conftest import DEAD, ELSEWHERE, HERE, completed, epoch, run_together, verdict
 from tunelab.storage.claims import (
+    MAX_LOST_LEASES,
     LostLeaseError,
     any_waiting,
     beat,
@@ -17,7 +20,13 @@ from tunelab.storage.claims import (
 )
 from tunelab.storage.recorder import Recorder
 from tunelab.storage.states import EndReason, StudyState, TrialState
-from tunelab.storage.studies import end_trials, mark_ended, mark_started, update_study
+from tunelab.storage.studies import (
+    cancel_study,
+    end_trials,
+    mark_ended,
+    mark_started,
+    update_study,
+)
 from tunelab.storage.tables import checkpoints, epochs, trials
 
 CLAIM_ALL = """
@@ -201,8 +210,45 @@ def test_a_trial_with_a_damaged_checkpoint_starts_from_nothing(bench):
     with bench.database.write() as connection:
         connection.execute(update(checkpoints).values(data=b"damaged"))
     again = bench.claim()
-    assert (again.number, again.checkpoint) == (0, None)
+    assert (again.number, again.checkpoint, again.damaged) == (0, None, [1])
     assert bench.rows(select(checkpoints.c.kind)) == []
+
+
+@pytest.mark.parametrize("end", ["lost too often", "time over"])
+def test_a_trial_that_ends_while_it_waits_ends_where_its_last_attempt_was(bench, end):
+    bench.insert(1)
+    first = bench.claim()
+    record_epochs(bench, first, [1, 2, 3, 4, 5], {"weights": np.zeros(3)})
+    bench.lose(first)
+    second = bench.claim()
+    record_epochs(bench, second, [2, 3])
+    if end == "time over":
+        bench.lose(second)
+        with bench.database.write() as connection:
+            end_trials(connection, bench.study.id)
+    else:
+        bench.set(second, lost_leases=MAX_LOST_LEASES - 1)
+        bench.lose(second)
+    (trial,) = bench.trials()
+    assert (trial.state, trial.n_epochs) == (TrialState.FINISHED, 3)
+    assert [n for (n,) in bench.rows(select(epochs.c.epoch).order_by(epochs.c.epoch))] == [1, 2, 3]
+
+
+def test_no_claim_slips_through_while_a_study_is_cancelled(bench):
+    bench.insert(2)
+    with bench.database.write() as connection:
+        claim = claim_next(connection, bench.study.id, HERE)
+        canceller = threading.Thread(
+            target=bench.database.attempt,
+            args=(lambda other: cancel_study(other, bench.study),),
+        )
+        canceller.start()
+        canceller.join(0.3)
+        assert canceller.is_alive()
+    canceller.join(20)
+    assert {trial.state for trial in bench.trials()} == {TrialState.WAITING}
+    with pytest.raises(LostLeaseError):
+        record_epochs(bench, claim, [1])
 
 
 def test_the_end_of_a_studys_time_ends_what_waits_and_asks_what_runs_to_end(bench):

@@ -10,7 +10,14 @@ import pytest
 from sqlalchemy import select, update
 
 from tests.storage.conftest import DEAD, ELSEWHERE, HERE, NEIGHBOUR
-from tunelab.storage.leases import acquire_lease, lease_holder, release_lease, renew_lease
+from tunelab.storage import owners
+from tunelab.storage.leases import (
+    acquire_lease,
+    lease_holder,
+    release_lease,
+    renew_lease,
+    void_leases,
+)
 from tunelab.storage.owners import Owner
 from tunelab.storage.tables import leases, workers
 from tunelab.storage.workers import register_worker, unregister_worker
@@ -56,12 +63,24 @@ def test_a_process_number_that_was_given_out_again_is_another_owner():
     assert replace(HERE, started=str(int(HERE.started) + 1)).is_dead
 
 
-def test_after_a_restart_of_the_host_every_owner_is_dead():
-    assert replace(HERE, boot="an earlier one").is_dead
+@pytest.mark.parametrize("machine", ["0123456789ab", ""])
+def test_after_a_restart_of_the_host_every_owner_is_dead(monkeypatch, machine):
+    """If it is known to be this host: two may have one name."""
+    monkeypatch.setattr(owners, "_machine", lambda: machine)
+    assert replace(HERE, boot="an earlier one").is_dead == bool(machine)
 
 
 def test_a_process_of_another_host_is_not_known_to_be_dead():
     assert not replace(DEAD, host="another-host", boot="its own").is_dead
+
+
+def test_a_lease_that_was_voided_and_not_taken_is_held_again_at_its_renewal(database):
+    with database.write() as connection:
+        lease = acquire_lease(connection, "coordinator:1", HERE)
+        void_leases(connection, ["coordinator:1"])
+        assert lease_holder(connection, "coordinator:1") is None
+        assert renew_lease(connection, lease)
+        assert lease_holder(connection, "coordinator:1") == HERE
 
 
 def lease_row(connection):

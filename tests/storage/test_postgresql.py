@@ -16,6 +16,7 @@ from sqlalchemy import make_url, text
 from tests.postgresql import Server, free_port
 from tests.storage.conftest import STUDY
 from tunelab.errors import DatabaseError
+from tunelab.storage import postgresql
 from tunelab.storage.engine import Database
 from tunelab.storage.outages import OutageError, Patience
 from tunelab.storage.schema import open_database
@@ -119,6 +120,40 @@ def test_a_session_that_is_cut_in_the_middle_of_the_work_is_done_again(database)
     assert names(database) == ["digits"]
 
 
+def test_a_client_that_freezes_with_rows_locked_keeps_nobody_from_them(database, monkeypatch):
+    with database.write() as connection:
+        create(connection)
+    monkeypatch.setattr(postgresql, "_SESSION", "SET idle_in_transaction_session_timeout = '1s'")
+    frozen = Database(database.url.render_as_string(hide_password=False))
+    frozen.patience = Patience(10)
+    tries = []
+
+    def lock_and_freeze(connection):
+        connection.execute(text("UPDATE studies SET n_trials = n_trials + 1"))
+        tries.append(1)
+        if len(tries) == 1:
+            other = threading.Thread(target=database.attempt, args=(increase,))
+            other.start()
+            other.join(20)
+            assert not other.is_alive()
+        connection.execute(text("SELECT 1"))
+
+    def increase(connection):
+        connection.execute(text("UPDATE studies SET n_trials = n_trials + 1"))
+
+    frozen.attempt(lock_and_freeze)
+    frozen.close()
+    assert len(tries) == 2
+    assert {study.n_trials for study in database.fetch(all_studies)} == {STUDY["n_trials"] + 2}
+
+
+def test_a_host_whose_name_is_unknown_for_a_while_is_waited_for(postgresql_url):
+    gone = Database(changed(postgresql_url, host="no.such.host.invalid"))
+    gone.patience = Patience(1.2)
+    with pytest.raises(OutageError, match=r"no such host; waited"):
+        names(gone)
+
+
 def test_of_two_transactions_that_wait_for_each_other_the_loser_is_done_again(database):
     database.patience = Patience(10)
     for name in "ab":
@@ -189,10 +224,12 @@ def test_a_server_without_a_free_connection_is_waited_for(server, elsewhere):
     try:
         with pytest.raises(OutageError, match="no connection left"):
             names(elsewhere)
-        elsewhere.patience = Patience(20)
         timer = threading.Timer(0.5, lambda: held.pop().close())
         timer.start()
-        assert names(elsewhere) == []
+        # A process that starts just then waits as well.
+        late = open_database(server.url("studies"), patience=Patience(20))
+        assert names(late) == []
+        late.close()
         timer.join()
     finally:
         for session in held:

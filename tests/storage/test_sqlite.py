@@ -160,7 +160,7 @@ def test_a_full_disk_is_named_and_loses_nothing_that_was_stored(bench):
             for number in range(1000):
                 create_study(connection, name=f"study-{number}", **STUDY)
 
-    with pytest.raises(DatabaseError, match=r"tunelab\.db: the disk is full \(\d.* bytes free\)"):
+    with pytest.raises(DatabaseError, match=r"tunelab\.db: a quota or a limit .* \(\d.* bytes"):
         create_many()
     full.close()
     assert names(bench.database) == ["digits"]

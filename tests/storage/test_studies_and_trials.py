@@ -24,9 +24,8 @@ from tunelab.storage.studies import (
 from tunelab.storage.tables import checkpoints, epochs, metadata, mirror_runs, workers
 from tunelab.storage.trials import (
     best_trial,
-    count_epochs,
-    count_signals,
     count_trials,
+    count_trials_alike,
     study_curves,
     study_trials,
 )
@@ -197,8 +196,13 @@ def test_counts_name_every_state_and_every_end(bench):
             "diverged": 2,
             "failed": 1,
         }
-        assert count_signals(connection, bench.study.id) == {"learning": 9}
-        assert count_epochs(connection, bench.study.id) == sum(range(1, 10))
+        groups = count_trials_alike(connection, bench.study.id)
+    finished = [group for group in groups if group.end_reason is not None]
+    assert {group.signal for group in finished} == {"learning"}
+    assert sum(group.n_trials for group in finished) == 9
+    assert sum(group.n_epochs for group in finished) == sum(range(1, 10))
+    unfinished = {group.state: group.n_trials for group in groups if group.end_reason is None}
+    assert unfinished == {TrialState.RUNNING: 1, TrialState.WAITING: 1}
 
 
 def test_trials_are_read_in_order_and_as_restricted(bench):

@@ -10,13 +10,14 @@ import optuna
 import pytest
 from sqlalchemy import select, update
 
+from tests.storage.conftest import Counter
 from tests.tuning.conftest import HERE, LEASE, MAX_EPOCHS, curve, same_configuration, verdict
 from tunelab.spec.default_space import default_configuration
 from tunelab.storage.leases import acquire_lease
 from tunelab.storage.outages import OutageError
 from tunelab.storage.recorder import Outcome, Recorder
 from tunelab.storage.states import TIME_OVER, EndReason, StudyState, TrialState
-from tunelab.storage.studies import mark_started, update_study
+from tunelab.storage.studies import mark_ended, mark_started, update_study
 from tunelab.storage.tables import leases, trials
 from tunelab.training.records import EpochRecord
 from tunelab.tuning.coordinator import MAX_AHEAD, Progress
@@ -28,6 +29,18 @@ def states(study):
 
 def numbers(study):
     return [trial.number for trial in study.trials]
+
+
+@pytest.mark.parametrize("n_workers", [1, 2])
+def test_a_trial_costs_its_share_of_commits_and_statements_and_no_more(searched, n_workers):
+    study = searched(60)
+    coordinator, counter = study.coordinator(n_workers), Counter(study.database)
+    study.run(coordinator, study.worker())
+    # A result and the next claim are one, proposals another; limits and leases once a second.
+    assert counter.commits <= 2 * 60 + study.row.running_seconds
+    limits = [text for text in counter.texts if text.startswith("UPDATE trials SET rung_limits")]
+    assert len(limits) <= study.row.running_seconds + 1
+    assert counter.statements <= 20 * 60
 
 
 @pytest.mark.parametrize("n_workers", [1, 3])
@@ -447,6 +460,37 @@ def test_a_request_to_stop_is_noticed(searched):
         update_study(connection, study.id, stop_requested=True)
     study.clock.now += 0.6
     assert coordinator.tick() is Progress.STOP_REQUESTED
+
+
+def test_a_coordinator_that_was_taken_for_dead_notices_that_its_study_was_stopped(searched):
+    study = searched(10)
+    coordinator = study.coordinator()
+    assert coordinator.tick() is Progress.RUNNING
+    with study.database.write() as connection:
+        mark_ended(
+            connection, study.id, StudyState.STOPPED, end_reason="stopped", running_seconds=1.0
+        )
+    study.clock.now += 0.6
+    assert coordinator.tick() is Progress.STOP_REQUESTED
+
+
+def test_after_a_sleep_of_the_machine_nobody_is_taken_for_dead(searched):
+    """Every lease has expired, and the monotonic clock stood still."""
+    study = searched(10)
+    coordinator, worker = study.coordinator(2), study.worker()
+    coordinator.tick()
+    worker.step()
+    asleep = 8 * 3600.0
+    coordinator._kept_house_at -= asleep
+    with study.database.write() as connection:
+        connection.execute(update(trials).values(expires_at=trials.c.expires_at - asleep))
+    study.clock.now += 0.6
+    coordinator.tick()
+    assert states(study)[0] is TrialState.RUNNING
+    for _ in range(21):  # who is still silent after two beats is
+        study.clock.now += 1
+        coordinator.tick()
+    assert states(study)[0] is TrialState.WAITING
 
 
 def supersede(study):

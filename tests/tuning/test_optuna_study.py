@@ -77,9 +77,12 @@ def test_a_rebuilt_study_proposes_what_the_live_one_does(sampler, maximize):
     for number in range(40):
         rebuilt = new_study(sampler, maximize)
         for known, proposal in enumerate(proposals):
-            rebuilt.restore(row(known, proposal))
+            # Half of those that have ended with their ends, the others are told afterwards.
+            told = known in ends and known % 2 == 0
+            rebuilt.restore(row(known, proposal, *(ends[known] if told else ())), told=told)
         for known, (end, value, n_epochs) in ends.items():
-            rebuilt.tell(row(known, proposals[known], end, value, n_epochs))
+            if known % 2:
+                rebuilt.tell(row(known, proposals[known], end, value, n_epochs))
         proposals.append(live.propose())
         n_running += number - len(ends)
         if number % 3 == 2:
@@ -121,6 +124,17 @@ def told(end, value, n_epochs=10, maximize=False):
     study = new_study("random", maximize)
     study.tell(row(0, study.propose(), end, value, n_epochs))
     return study.trials[0]
+
+
+@pytest.mark.parametrize("value", [0.5, math.inf, None])
+@pytest.mark.parametrize("end", EndReason)
+def test_a_trial_taken_in_with_its_end_is_as_if_it_had_been_told(end, value):
+    proposal = new_study("random").propose()
+    rebuilt = new_study("random")
+    rebuilt.restore(row(0, proposal, end, value, n_epochs=7), told=True)
+    there, expected = rebuilt.trials[0], told(end, value, n_epochs=7)
+    for name in ("state", "values", "intermediate_values", "params", "distributions"):
+        assert getattr(there, name) == getattr(expected, name)
 
 
 @pytest.mark.parametrize("end", [EndReason.COMPLETED, EndReason.EARLY_STOPPED])

@@ -9,6 +9,7 @@ import typer
 
 from tunelab.cli.console import tell
 from tunelab.cli.database import existing_database
+from tunelab.cli.signals import tidy_at_sigterm
 
 _BackupFile = Annotated[
     Path,
@@ -30,7 +31,8 @@ def upgrade() -> None:
     from tunelab.storage.location import database_url
     from tunelab.storage.schema import upgrade_database
 
-    done = upgrade_database(database_url())
+    with tidy_at_sigterm():
+        done = upgrade_database(database_url())
     if done.before == done.after:
         tell(f"the database has the newest schema, {done.after}: nothing to do")
         return
@@ -43,7 +45,7 @@ def backup(file: _BackupFile) -> None:
     """Copy the study database to FILE, also while studies run; it must not exist yet."""
     from tunelab.storage.backup import backup_database
 
-    with existing_database() as database:
+    with existing_database() as database, tidy_at_sigterm():
         content = backup_database(database, file)
         tell(f"backed up {database} to {file}: {content}")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from tunelab.storage.states import TIME_OVER, EndReason, TrialState
-from tunelab.storage.trials import TrialRow
+from tunelab.storage.states import TIME_OVER, EndReason
+from tunelab.storage.trials import TrialRow, TrialsAlike
 
 STYLES = {
     "running": "cyan",
@@ -18,7 +18,7 @@ STYLES = {
 }
 
 
-def outcome(trial: TrialRow) -> str:
+def outcome(trial: TrialRow | TrialsAlike) -> str:
     """The monitor's signal of a trial that completed; else why it did not.
 
     So the outcomes of all finished trials add up: plateau 22, overfitting 6, pruned 9.
@@ -28,9 +28,12 @@ def outcome(trial: TrialRow) -> str:
     return str(trial.end_reason or trial.state)
 
 
-def count_outcomes(trials: Iterable[TrialRow]) -> Counter[str]:
-    """How often each outcome was, of the finished trials."""
-    return Counter(outcome(trial) for trial in trials if trial.state is TrialState.FINISHED)
+def count_outcomes(finished: Iterable[TrialsAlike]) -> Counter[str]:
+    """How often each outcome was."""
+    outcomes: Counter[str] = Counter()
+    for group in finished:
+        outcomes[outcome(group)] += group.n_trials
+    return outcomes
 
 
 def tally(outcomes: Mapping[str, int], separator: str = ", ") -> str:

@@ -19,7 +19,7 @@ from tunelab.spec.study import StudySpec
 from tunelab.spec.tables import GRID
 from tunelab.storage.states import StudyState, TrialState
 from tunelab.storage.studies import StudyRow
-from tunelab.storage.trials import EpochRow, TrialRow, study_trials, trial_curve
+from tunelab.storage.trials import EpochRow, TrialRow, trial_curve
 
 _STATE_STYLES = {"running": "cyan", "finished": "green", "stopped": "yellow", "interrupted": "red"}
 
@@ -47,8 +47,7 @@ def read_result(connection: Connection, study: StudyRow) -> Result:
     if best is not None and best.best_epoch is not None:
         rows = trial_curve(connection, best.id, after_epoch=best.best_epoch - 1)
         epoch = rows[0] if rows else None
-    finished = study_trials(connection, study.id, states=[TrialState.FINISHED])
-    return Result(summary, count_outcomes(finished), epoch)
+    return Result(summary, count_outcomes(summary.finished), epoch)
 
 
 def show_result(result: Result, *, as_json: bool) -> None:

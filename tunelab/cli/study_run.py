@@ -108,9 +108,12 @@ def stop(
 def delete(
     name: StudyName,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    mlflow: Annotated[
+        bool, typer.Option("--mlflow", help="Delete its runs in MLflow as well.")
+    ] = False,
 ) -> None:
     """Delete a study for good: all generations of digits, or digits#7 alone."""
     from tunelab.cli.orders import delete_and_tell
 
     with existing_database() as database:
-        delete_and_tell(database, name, yes=yes)
+        delete_and_tell(database, name, yes=yes, mlflow=mlflow)

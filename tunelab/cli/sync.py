@@ -8,6 +8,7 @@ from contextlib import closing
 from tunelab.cli.console import put, put_json, tell
 from tunelab.cli.tracking import check_tracking_uri
 from tunelab.service.mirror.environment import tracking_uri
+from tunelab.service.mirror.sync import Action
 from tunelab.service.summary import SCHEMA
 from tunelab.service.tracking_sync import Compared, synchronize
 from tunelab.storage.engine import Database
@@ -47,7 +48,7 @@ def sync_and_tell(database: Database, name: str | None, *, as_json: bool) -> int
         with database.read() as connection:
             keys.append(get_study(connection, name).id)
     ended: list[Compared] = []
-    with closing(synchronize(database, keys, repair=True)) as results:
+    with closing(synchronize(database, Action.REPAIR, keys)) as results:
         for result in results:
             if result.waiting:
                 tell(f"{result.study} is being mirrored by {result.holder}; waiting for it ...")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import threading
 
-from tunelab.errors import DatabaseError
 from tunelab.storage.claims import Claim, beat
 from tunelab.storage.engine import Database
 from tunelab.storage.leases import BEAT_SECONDS
@@ -37,7 +36,7 @@ class Beat:
         while not self._ended.wait(self._interval):
             claim = self.claim
             if claim is not None:
-                # Also where the trial has used up the memory that it may have.
-                failures = contextlib.suppress(DatabaseError, MemoryError)
-                with failures, self._database.write() as connection:
+                # Whatever it is, also memory that the trial has used up: a worker without a beat
+                # would lose its trial and be blamed for it.
+                with contextlib.suppress(Exception), self._database.write() as connection:
                     beat(connection, claim)

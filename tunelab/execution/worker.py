@@ -8,8 +8,6 @@ no worker outlives the process that started it.
 from __future__ import annotations
 
 import argparse
-import os
-import signal
 import sys
 import threading
 import time
@@ -28,6 +26,7 @@ from tunelab.execution.beat import Beat
 from tunelab.execution.limits import TrialLimits, out_of_memory
 from tunelab.execution.log import say
 from tunelab.execution.memory import keep_freed_memory
+from tunelab.execution.orders import obey
 from tunelab.execution.trial import Task, TrialLimitError, run_trial
 from tunelab.spec.study import StudySpec
 from tunelab.storage.claims import (
@@ -99,6 +98,8 @@ def work(
             beat.claim = claim
             # Whoever started this worker learns from it what the worker died of, if it dies.
             say(f"{CLAIMED} {claim.number}", sys.stdout)
+            for epoch in claim.damaged:
+                say(f"trial {claim.number}: its checkpoint of epoch {epoch} is damaged")
             try:
                 recorder = Recorder(database, claim, maximize=task.maximize)
                 outcome = _outcome(task, claim, recorder, should_stop)
@@ -176,29 +177,15 @@ def main() -> None:
     arguments = parser.parse_args()
     keep_freed_memory()
     leave = threading.Event()
-    # Ctrl-C reaches the whole process group; the parent decides what it means for workers.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: leave.set())
-    threading.Thread(target=_await_order, args=(leave,), daemon=True).start()
+    obey(leave.set, hard_seconds=_GONE_SECONDS)
     try:
         # The environment limits BLAS before NumPy is loaded; this also holds where it does not.
         with threadpool_limits(limits=1):
-            database = open_database(database_url(), create=False)
-            database.patience = Patience(OUTAGE_SECONDS, leave.is_set, say)
+            patience = Patience(OUTAGE_SECONDS, leave.is_set, say)
+            database = open_database(database_url(), create=False, patience=patience)
             work(database, arguments.study, leave.is_set)
     except TunelabError as error:
         sys.exit(f"error: {error}")
-
-
-def _await_order(leave: threading.Event) -> None:
-    # Not through sys.stdin: its lock would still be held when the interpreter shuts down.
-    while os.read(0, 1024):
-        pass
-    leave.set()
-    # In a step that never returns no flag is read. The one who would end this process may
-    # be gone: then it ends itself.
-    time.sleep(_GONE_SECONDS)
-    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from tunelab.errors import TunelabError
 from tunelab.service.events import EpochFinished, Event, TrialFinished
@@ -30,6 +30,7 @@ MIRROR_SECONDS = 120.0  # for the mirror's last pass, which bounds itself once M
 MIRROR_STOP_SECONDS = 3.0  # for the same when somebody waits who has pressed Ctrl-C
 MIRROR_SILENT_SECONDS = 1.0  # before a person is told what the program waits for
 _CATCHES_UP = "the next start catches up"
+_REPLACE_SECONDS = (5.0, 30.0, 120.0)  # until a dead mirror is replaced: each time longer
 _SHORT_LIFE_SECONDS = 5.0
 _MAX_SHORT_LIVES = 3
 _REAP_SECONDS = 1.0
@@ -55,15 +56,23 @@ class Child:
         arguments: Its arguments; never a secret.
         database: Told to the child by its environment.
         log: File that gets its output.
+        goes_on: Whether the log goes on with what another child has written.
     """
 
     def __init__(
-        self, module: str, arguments: Sequence[str], database: Database, log: Path
+        self,
+        module: str,
+        arguments: Sequence[str],
+        database: Database,
+        log: Path,
+        *,
+        goes_on: bool = False,
     ) -> None:
         self.log = log
         self.started = time.monotonic()
         url = database.url.render_as_string(hide_password=False)
-        with _opened(log) as output, _interrupts_blocked():
+        with _opened(log, "ab" if goes_on else "wb") as output, _interrupts_blocked():
+            self._read = output.tell()
             self.process = subprocess.Popen(
                 [sys.executable, "-m", module, *arguments],
                 stdin=subprocess.PIPE,
@@ -71,7 +80,6 @@ class Child:
                 stderr=output,
                 env={**os.environ, **_ONE_THREAD, DATABASE_URL_VARIABLE: url},
             )
-        self._read = 0
 
     def new_lines(self) -> list[str]:
         """The whole lines that the child has written since the last call."""
@@ -103,11 +111,11 @@ class Child:
         self.process.wait()
 
 
-def _opened(log: Path) -> IO[bytes]:
+def _opened(log: Path, mode: str) -> IO[bytes]:
     """The log file, or a place without bottom where none can be written."""
     try:
         log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return log.open("wb")
+        return cast("IO[bytes]", log.open(mode))
     except OSError:
         return Path(os.devnull).open("wb")
 
@@ -248,7 +256,8 @@ class MirrorProcess:
         self._study_id = study_id
         self._made = time.monotonic()
         self._child: Child | None = None
-        self._reported = False
+        self._n_deaths = 0
+        self._replaced_at: float | None = None
 
     def tell_of(self, events: Sequence[Event]) -> None:
         """Start the mirror once there is something to show, or after a while anyway."""
@@ -257,17 +266,30 @@ class MirrorProcess:
             self._started()
 
     def tend(self) -> list[str]:
-        """What the mirror has to say: its warnings, and once that it has ended."""
+        """Replace a mirror that has died, after a pause that grows with every death.
+
+        Returns:
+            What it has to say: its warnings, and once that it has ended.
+        """
         if self._child is None:
             return []
         code = self._child.process.poll()
         if code is None:
             return self._child.new_lines()
-        if self._reported:
+        if code == 0:  # it was told to leave, or the study has been deleted
             return []
-        self._reported = True
-        log = self._child.log
-        return [f"warning: the MLflow mirror ended (exit code {code}), see {log}; {_CATCHES_UP}"]
+        now = time.monotonic()
+        if self._replaced_at is None:
+            pause = _REPLACE_SECONDS[min(self._n_deaths, len(_REPLACE_SECONDS) - 1)]
+            self._replaced_at = now + pause
+            self._n_deaths += 1
+            if self._n_deaths == 1:
+                log = self._child.log
+                ended = f"the MLflow mirror ended (exit code {code}), see {log}"
+                return [f"warning: {ended}; another takes its place"]
+        elif now >= self._replaced_at:
+            self._start()
+        return []
 
     def leave(self, patience_seconds: float) -> Iterator[str | None]:
         """Have the mirror send what is left and leave; end it when patience runs out.
@@ -276,6 +298,8 @@ class MirrorProcess:
             What there is to say, and None while there is nothing.
         """
         child = self._started()
+        if child.process.poll():
+            child = self._start()  # what the dead one has not sent, another does
         child.order_to_leave()
         began = time.monotonic()
         announced = False
@@ -307,8 +331,12 @@ class MirrorProcess:
             self._child.kill()
 
     def _started(self) -> Child:
-        if self._child is None:
-            log = self._database.home / "logs" / f"study-{self._study_id}-mirror.log"
-            arguments = ["--study", str(self._study_id)]
-            self._child = Child("tunelab.service.mirror", arguments, self._database, log)
+        return self._child or self._start()
+
+    def _start(self) -> Child:
+        log = self._database.home / "logs" / f"study-{self._study_id}-mirror.log"
+        arguments = ["--study", str(self._study_id)]
+        again = self._child is not None
+        self._child = Child("tunelab.service.mirror", arguments, self._database, log, goes_on=again)
+        self._replaced_at = None
         return self._child

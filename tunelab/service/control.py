@@ -93,6 +93,17 @@ def _running(connection: Connection, name: str) -> StudyRow:
     return study
 
 
+def doomed_studies(database: Database, name: str) -> list[StudyRow]:
+    """What :func:`remove_study` would delete, the oldest first.
+
+    Raises:
+        NotFoundError: If there is no such study.
+        UsageError: If it runs.
+    """
+    with database.read() as connection:
+        return _doomed(connection, name)
+
+
 def remove_study(database: Database, name: str) -> list[str]:
     """Delete a study with its trials, epochs, checkpoints, logs and prepared data.
 
@@ -108,18 +119,7 @@ def remove_study(database: Database, name: str) -> list[str]:
         UsageError: If it runs.
     """
     with database.write() as connection:
-        named = get_study(connection, name)
-        one = "#" in name
-        doomed = [
-            study
-            for study in all_studies(connection)
-            if study.name == named.name and (not one or study.id == named.id)
-        ]
-        for study in doomed:
-            if lease_holder(connection, coordinator_lease(study.id)) is not None:
-                raise UsageError(
-                    f"{study.title} is running", hint=f"`tunelab study stop {study.name}` first"
-                )
+        doomed = _doomed(connection, name)
         for study in doomed:
             delete_study(connection, study.id)
         kept = set(data_in_use(connection))
@@ -130,4 +130,16 @@ def remove_study(database: Database, name: str) -> list[str]:
     for study in doomed:
         for log in (database.home / "logs").glob(f"study-{study.id}-*.log"):
             log.unlink(missing_ok=True)
-    return [study.title for study in reversed(doomed)]
+    return [study.title for study in doomed]
+
+
+def _doomed(connection: Connection, name: str) -> list[StudyRow]:
+    doomed = [get_study(connection, name)]
+    if "#" not in name:
+        doomed = [row for row in all_studies(connection) if row.name == doomed[0].name][::-1]
+    for study in doomed:
+        if lease_holder(connection, coordinator_lease(study.id)) is not None:
+            raise UsageError(
+                f"{study.title} is running", hint=f"`tunelab study stop {study.name}` first"
+            )
+    return doomed

@@ -12,6 +12,8 @@ import time
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
+from sqlalchemy import Connection
+
 from tunelab.errors import UsageError
 from tunelab.execution.limits import check_memory_limit
 from tunelab.service.children import (
@@ -46,6 +48,7 @@ if TYPE_CHECKING:  # Optuna is loaded when the workers are on their way
     from tunelab.tuning.coordinator import Coordinator
 
 WATCH_SECONDS = 0.2
+_BLINK_SECONDS = 2.0  # of an outage that nobody is told of
 
 Events = Generator[Event | None, None, None]
 """Events as they happen; close it, and no child process is left."""
@@ -94,6 +97,8 @@ def run_study(
         UsageError: If ``n_workers`` is below 1, or this system knows no limit of memory.
         TunelabError: If the database fails, or workers cannot be started.
     """
+    # A long outage is borne by the loop below, which goes on telling; a cut connection anywhere.
+    database.patience = Patience(_BLINK_SECONDS)
     watcher = Watcher(database, study.id)
     summary = watcher.summary()
     check_memory_limit(summary.spec.search.trial_memory_bytes)
@@ -137,11 +142,14 @@ def catch_up(database: Database, study: StudyRow, stop: StopRequest) -> Events:
 
 def _lead(database: Database, study_id: int) -> Lease | None:
     """Take the study's lease and note that it runs; None if another process leads it."""
-    with database.write() as connection:
+
+    def write(connection: Connection) -> Lease | None:
         lease = acquire_lease(connection, coordinator_lease(study_id), Owner.this_process())
         if lease is not None:
             mark_started(connection, study_id)
-    return lease
+        return lease
+
+    return database.attempt(write)
 
 
 def _run(

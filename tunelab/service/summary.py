@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +14,10 @@ from tunelab.storage.states import EndReason, StudyState, TrialState
 from tunelab.storage.studies import StudyRow
 from tunelab.storage.trials import (
     TrialRow,
+    TrialsAlike,
     best_trial,
-    count_epochs,
-    count_signals,
-    count_trials,
+    count_states,
+    count_trials_alike,
     study_trials,
 )
 
@@ -37,6 +38,7 @@ class StudySummary:
         best: The best complete trial; None while there is none.
         default: Trial 0, the default configuration; None before it was proposed.
         epochs_trained: By the finished trials.
+        finished: The finished trials by end reason and signal.
     """
 
     study: StudyRow
@@ -47,6 +49,7 @@ class StudySummary:
     best: TrialRow | None
     default: TrialRow | None
     epochs_trained: int
+    finished: tuple[TrialsAlike, ...]
 
     @property
     def n_finished(self) -> int:
@@ -102,15 +105,22 @@ def summarize(connection: Connection, study: StudyRow) -> StudySummary:
     """Read the summary of ``study``."""
     spec = StudySpec.from_mapping(study.spec)
     defaults = study_trials(connection, study.id, numbers=[0])
+    groups = count_trials_alike(connection, study.id)
+    finished = tuple(group for group in groups if group.state is TrialState.FINISHED)
+    signals: Counter[str] = Counter()
+    for group in finished:
+        if group.signal is not None:
+            signals[group.signal] += group.n_trials
     return StudySummary(
         study=study,
         spec=spec,
         state=displayed_state(connection, study),
-        counts=count_trials(connection, study.id),
-        signals=count_signals(connection, study.id),
+        counts=count_states(groups),
+        signals=dict(signals),
         best=best_trial(connection, study.id, maximize=spec.objective.direction == "maximize"),
         default=defaults[0] if defaults else None,
-        epochs_trained=count_epochs(connection, study.id),
+        epochs_trained=sum(group.n_epochs for group in finished),
+        finished=finished,
     )
 
 

@@ -1,4 +1,4 @@
-"""Compare MLflow with the study database, and repair it, in a process of its own.
+"""Compare MLflow with the study database, repair it, or remove studies, in a process of its own.
 
 MLflow takes seconds and hundreds of megabytes to load; the program that asks stays light, and
 can leave at once however long MLflow keeps a request waiting.
@@ -15,6 +15,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 
 from tunelab.errors import DatabaseError, TrackingError, TunelabError
+from tunelab.service.mirror.sync import Action
 from tunelab.storage.engine import Database
 from tunelab.storage.location import DATABASE_URL_VARIABLE
 
@@ -30,6 +31,7 @@ class Compared:
         study: Name and generation, ``digits #7``.
         differences: Counts by kind, as :class:`tunelab.service.mirror.comparison.Differences`
             has them; all 0 where MLflow agrees.
+        removed: How many runs were removed.
         waiting: Whether another process mirrors it and is being waited for.
         busy: Whether another process mirrors it, so that it was not looked at.
         holder: That process.
@@ -37,6 +39,7 @@ class Compared:
 
     study: str
     differences: dict[str, int] = field(default_factory=dict)
+    removed: int = 0
     waiting: bool = False
     busy: bool = False
     holder: str | None = None
@@ -48,15 +51,15 @@ class Compared:
 
 
 def synchronize(
-    database: Database, study_ids: Sequence[int] = (), *, repair: bool
+    database: Database, action: Action, study_ids: Sequence[int] = ()
 ) -> Generator[Compared, None, None]:
-    """Compare studies with MLflow, one after the other.
+    """Compare studies with MLflow, repair or remove what it shows of them, one after the other.
 
     Args:
         database: The study database.
+        action: What to do. A mere comparison looks at the latest point of each curve alone, and
+            does not wait for a study that is being mirrored.
         study_ids: Which studies; none: all, the oldest first.
-        repair: Whether to repair what is different. If not, the latest point of each curve alone
-            is looked at, and a study that is being mirrored is not waited for.
 
     Yields:
         A result for each study, and before it one with ``waiting`` where that takes time.
@@ -65,8 +68,7 @@ def synchronize(
         TrackingError: If MLflow cannot be reached.
         DatabaseError: If the study database cannot be read or written.
     """
-    command = [sys.executable, "-m", "tunelab.service.mirror.sync"]
-    command += ["--repair"] if repair else []
+    command = [sys.executable, "-m", "tunelab.service.mirror.sync", action]
     command += [word for key in study_ids for word in ("--study", str(key))]
     url = database.url.render_as_string(hide_password=False)
     with tempfile.TemporaryFile("w+") as complaints:

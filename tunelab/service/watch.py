@@ -28,15 +28,15 @@ class Watcher:
         self._best = summary.best.value if summary.best else None
         self._attempts: dict[int, int] = {}  # number -> attempt that was announced
         self._epochs: dict[int, int] = {}  # trial key -> last epoch that was told
-        with database.read() as connection:
-            rows = study_trials(connection, study_id)
+        rows = database.fetch(lambda connection: study_trials(connection, study_id))
         self._ended = {row.number for row in rows if row.state is TrialState.FINISHED}
         self._first_open = 0  # no trial with a lower number is open
 
     def summary(self) -> StudySummary:
         """The study as it stands now."""
-        with self._database.read() as connection:
-            return summarize(connection, study_by_id(connection, self._study_id))
+        return self._database.fetch(
+            lambda connection: summarize(connection, study_by_id(connection, self._study_id))
+        )
 
     def poll(self) -> list[Event]:
         """What has happened since the last call, in order of the trials."""

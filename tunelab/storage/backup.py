@@ -239,8 +239,8 @@ def _target_named(path: Path) -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        named = sqlite.explain(str(error.orig), path, 0)
-        raise DiskError(named.message) from error
+        named = sqlite.explain(str(error.orig), path, sqlite.free_bytes(path))
+        raise DiskError(named.message, hint=named.hint) from error
 
 
 @contextmanager

@@ -2,6 +2,10 @@
 
 A state is a nested dict whose leaves are NumPy arrays or JSON values. The arrays are written in
 NumPy's ``.npz`` format, everything else as one JSON text beside them.
+
+A trial keeps the last two states it can continue from: should the later one be damaged, the earlier
+one is used. The checksum covers whose state it is, so that a row that came from elsewhere, from
+another trial or another form of checkpoints, counts as damaged too.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ import time
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, Row, delete, func, or_, select
 
 from tunelab.errors import TunelabError
 from tunelab.storage.locks import hold
@@ -21,11 +25,12 @@ from tunelab.storage.tables import checkpoints, trials
 
 KEPT_BEST = 5  # trials of a study whose best weights are kept
 
+_FORM = 1  # of what is packed; to be raised when a state is no longer read as it was
 _TREE = "tree.json"
 
 
 class DamagedCheckpointError(TunelabError):
-    """A checkpoint's bytes are not those that were written."""
+    """A checkpoint's bytes are not those that were written for its trial and epoch."""
 
 
 def pack(state: dict[str, Any]) -> bytes:
@@ -73,41 +78,57 @@ def unpack(data: bytes) -> dict[str, Any]:
     return state
 
 
-def write_checkpoint(
-    connection: Connection, trial_id: int, kind: str, epoch: int, data: bytes
-) -> None:
-    """Store ``data`` as the trial's only checkpoint of this kind. In a write transaction."""
-    _delete(connection, trial_id, kind)
-    connection.execute(
-        checkpoints.insert().values(
-            trial_id=trial_id,
-            kind=kind,
-            epoch=epoch,
-            created_at=time.time(),
-            checksum=hashlib.sha256(data).hexdigest(),
-            data=data,
-        )
+def write_state(connection: Connection, trial_id: int, epoch: int, data: bytes) -> None:
+    """Store what the trial continues from after ``epoch``, beside the state before it.
+
+    In a write transaction.
+    """
+    states = (checkpoints.c.trial_id == trial_id, checkpoints.c.kind == "state")
+    before = select(func.max(checkpoints.c.epoch)).where(*states, checkpoints.c.epoch < epoch)
+    # Later ones are of an attempt that was lost, and that this one has to overtake first.
+    overtaken = or_(checkpoints.c.epoch >= epoch, checkpoints.c.epoch < before.scalar_subquery())
+    connection.execute(delete(checkpoints).where(*states, overtaken))
+    _insert(connection, trial_id, "state", epoch, data)
+
+
+def read_state(
+    connection: Connection, trial_id: int
+) -> tuple[tuple[int, dict[str, Any]] | None, list[int]]:
+    """What the trial can continue from, and the epochs of the states that are damaged.
+
+    Damaged states are dropped. An error would end every worker that claims the trial. In a write
+    transaction.
+
+    Returns:
+        Epoch and state, None if there is none; and the epochs of dropped states, latest first.
+    """
+    query = (
+        select(checkpoints)
+        .where(checkpoints.c.trial_id == trial_id, checkpoints.c.kind == "state")
+        .order_by(checkpoints.c.epoch.desc())
+        .limit(1)
     )
+    damaged: list[int] = []
+    while (row := connection.execute(query).one_or_none()) is not None:
+        try:
+            return (row.epoch, _intact(row)), damaged
+        except DamagedCheckpointError:
+            _delete(connection, trial_id, "state", row.epoch)
+            damaged.append(row.epoch)
+    return None, damaged
 
 
-def read_checkpoint(
-    connection: Connection, trial_id: int, kind: str
-) -> tuple[int, dict[str, Any]] | None:
-    """The epoch and the state of the trial's checkpoint; None if there is none.
+def read_best_weights(connection: Connection, trial_id: int) -> tuple[int, dict[str, Any]] | None:
+    """The best epoch and its weights; None if they are not kept.
 
     Raises:
-        DamagedCheckpointError: If its bytes do not match their checksum.
+        DamagedCheckpointError: If their bytes do not match their checksum.
     """
-    row = connection.execute(
-        select(checkpoints.c.epoch, checkpoints.c.checksum, checkpoints.c.data).where(
-            checkpoints.c.trial_id == trial_id, checkpoints.c.kind == kind
-        )
-    ).one_or_none()
-    if row is None:
-        return None
-    if hashlib.sha256(row.data).hexdigest() != row.checksum:
-        raise DamagedCheckpointError(f"the {kind} checkpoint of trial row {trial_id} is damaged")
-    return row.epoch, unpack(row.data)
+    query = select(checkpoints).where(
+        checkpoints.c.trial_id == trial_id, checkpoints.c.kind == "best"
+    )
+    row = connection.execute(query).one_or_none()
+    return None if row is None else (row.epoch, _intact(row))
 
 
 def keep_best_weights(
@@ -129,13 +150,16 @@ def keep_best_weights(
     holders = connection.execute(
         select(trials.c.id, trials.c.value)
         .join(checkpoints, checkpoints.c.trial_id == trials.c.id)
-        .where(trials.c.study_id == study_id, checkpoints.c.kind == "best")
+        # The sum keeps SQLite from the study's index, and so from all its trials every time: the
+        # few checkpoints lead to those that hold weights.
+        .where(trials.c.study_id + 0 == study_id, checkpoints.c.kind == "best")
         .order_by(order)
     ).all()
     sign = -1.0 if maximize else 1.0
     if len(holders) >= KEPT_BEST and sign * value >= sign * holders[KEPT_BEST - 1].value:
         return
-    write_checkpoint(connection, trial_id, "best", epoch, pack(weights))
+    _delete(connection, trial_id, "best")
+    _insert(connection, trial_id, "best", epoch, pack(weights))
     for overtaken in holders[KEPT_BEST - 1 :]:
         _delete(connection, overtaken.id, "best")
 
@@ -145,7 +169,37 @@ def delete_state(connection: Connection, trial_id: int) -> None:
     _delete(connection, trial_id, "state")
 
 
-def _delete(connection: Connection, trial_id: int, kind: str) -> None:
+def _insert(connection: Connection, trial_id: int, kind: str, epoch: int, data: bytes) -> None:
     connection.execute(
-        delete(checkpoints).where(checkpoints.c.trial_id == trial_id, checkpoints.c.kind == kind)
+        checkpoints.insert().values(
+            trial_id=trial_id,
+            kind=kind,
+            epoch=epoch,
+            created_at=time.time(),
+            checksum=_checksum(trial_id, kind, epoch, data),
+            data=data,
+        )
     )
+
+
+def _intact(row: Row[Any]) -> dict[str, Any]:
+    if _checksum(row.trial_id, row.kind, row.epoch, row.data) != row.checksum:
+        raise DamagedCheckpointError(
+            f"the {row.kind} checkpoint of trial row {row.trial_id}, epoch {row.epoch}, is damaged"
+        )
+    return unpack(row.data)
+
+
+def _checksum(trial_id: int, kind: str, epoch: int, data: bytes) -> str:
+    digest = hashlib.sha256(f"{_FORM}:{trial_id}:{kind}:{epoch}:".encode())
+    digest.update(data)
+    return digest.hexdigest()
+
+
+def _delete(connection: Connection, trial_id: int, kind: str, epoch: int | None = None) -> None:
+    statement = delete(checkpoints).where(
+        checkpoints.c.trial_id == trial_id, checkpoints.c.kind == kind
+    )
+    if epoch is not None:
+        statement = statement.where(checkpoints.c.epoch == epoch)
+    connection.execute(statement)

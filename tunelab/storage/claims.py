@@ -11,18 +11,57 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, select, update
 
 from tunelab.errors import TunelabError
-from tunelab.storage.checkpoints import DamagedCheckpointError, delete_state, read_checkpoint
+from tunelab.storage.checkpoints import delete_state, read_state
 from tunelab.storage.clock import database_now
 from tunelab.storage.leases import GRACE_SECONDS
 from tunelab.storage.owners import Owner
 from tunelab.storage.rungs import RungLimits
 from tunelab.storage.states import EndReason, StudyState, TrialState
 from tunelab.storage.tables import studies, trials
+from tunelab.storage.trials import delete_later_epochs
 
 MAX_LOST_LEASES = 3  # a trial is tried again twice; then it has failed
+
+# Built once: to build a statement costs more time than to execute it.
+_NEXT = (
+    select(trials)
+    .join(studies, studies.c.id == trials.c.study_id)
+    .where(
+        trials.c.study_id == bindparam("of_study"),
+        trials.c.state == TrialState.WAITING,
+        studies.c.state == StudyState.RUNNING,
+        studies.c.stop_requested.is_(False),
+    )
+    .order_by(trials.c.number)
+    .limit(1)
+    .with_for_update(of=trials, skip_locked=True)
+)
+_TAKE = (
+    update(trials)
+    .where(
+        trials.c.id == bindparam("trial"),
+        # The study may have been stopped between the look and the lock.
+        select(studies.c.id)
+        .where(studies.c.id == trials.c.study_id, studies.c.state == StudyState.RUNNING)
+        .exists(),
+    )
+    .values(
+        state=TrialState.RUNNING,
+        owner=bindparam("by"),
+        expires_at=database_now() + GRACE_SECONDS,
+        token=bindparam("with_token"),
+        attempts=bindparam("attempt"),
+        started_at=bindparam("began"),
+    )
+)
+_ANY_WAITING = (
+    select(trials.c.id)
+    .where(trials.c.study_id == bindparam("of_study"), trials.c.state == TrialState.WAITING)
+    .limit(1)
+)
 
 
 class LostLeaseError(TunelabError):
@@ -61,6 +100,7 @@ class Claim:
         seed: Seed of the training run.
         limits: What the trial must reach at its rungs.
         checkpoint: Epoch and state to continue from; None to start from nothing.
+        damaged: Epochs of later checkpoints that cannot be continued from.
     """
 
     trial_id: int
@@ -73,27 +113,12 @@ class Claim:
     seed: int
     limits: RungLimits
     checkpoint: tuple[int, dict[str, Any]] | None
+    damaged: Sequence[int] = ()
 
 
 def claim_next(connection: Connection, study_id: int, owner: Owner) -> Claim | None:
     """Claim the first waiting trial; None if none waits. In a write transaction."""
-    row = (
-        connection.execute(
-            select(trials)
-            .join(studies, studies.c.id == trials.c.study_id)
-            .where(
-                trials.c.study_id == study_id,
-                trials.c.state == TrialState.WAITING,
-                studies.c.state == StudyState.RUNNING,
-                studies.c.stop_requested.is_(False),
-            )
-            .order_by(trials.c.number)
-            .limit(1)
-            .with_for_update(of=trials, skip_locked=True)
-        )
-        .mappings()
-        .one_or_none()
-    )
+    row = connection.execute(_NEXT, {"of_study": study_id}).mappings().one_or_none()
     return None if row is None else _claim(connection, row, owner)
 
 
@@ -108,26 +133,28 @@ def held_claim(connection: Connection, study_id: int, owner: Owner) -> Claim | N
     return None if row is None else _claim_of(connection, row, owner)
 
 
-def _claim(connection: Connection, row: RowMapping, owner: Owner) -> Claim:
+def _claim(connection: Connection, row: RowMapping, owner: Owner) -> Claim | None:
     values = {
         "token": row["token"] + 1,
         "attempts": row["attempts"] + 1,
         "started_at": row["started_at"] or time.time(),
     }
-    connection.execute(
-        update(trials)
-        .where(trials.c.id == row["id"])
-        .values(
-            state=TrialState.RUNNING,
-            owner=str(owner),
-            expires_at=database_now() + GRACE_SECONDS,
-            **values,
-        )
+    taken = connection.execute(
+        _TAKE,
+        {
+            "trial": row["id"],
+            "by": str(owner),
+            "with_token": values["token"],
+            "attempt": values["attempts"],
+            "began": values["started_at"],
+        },
     )
-    return _claim_of(connection, {**row, **values}, owner)
+    return _claim_of(connection, {**row, **values}, owner) if taken.rowcount == 1 else None
 
 
 def _claim_of(connection: Connection, row: Mapping[Any, Any], owner: Owner) -> Claim:
+    # Only a trial that was claimed before can have a checkpoint.
+    checkpoint, damaged = read_state(connection, row["id"]) if row["attempts"] > 1 else (None, [])
     return Claim(
         trial_id=row["id"],
         study_id=row["study_id"],
@@ -138,31 +165,14 @@ def _claim_of(connection: Connection, row: Mapping[Any, Any], owner: Owner) -> C
         hyperparameters=row["hyperparameters"],
         seed=row["seed"],
         limits=RungLimits.from_json(row["rung_limits"]),
-        # Only a trial that was claimed before can have a checkpoint.
-        checkpoint=_checkpoint(connection, row["id"]) if row["attempts"] > 1 else None,
+        checkpoint=checkpoint,
+        damaged=damaged,
     )
-
-
-def _checkpoint(connection: Connection, trial_id: int) -> tuple[int, dict[str, Any]] | None:
-    try:
-        return read_checkpoint(connection, trial_id, "state")
-    except DamagedCheckpointError:
-        # The trial can start from nothing. An error would end every worker that claims it, and
-        # undo the result that is written together with the claim.
-        delete_state(connection, trial_id)
-        return None
 
 
 def any_waiting(connection: Connection, study_id: int) -> bool:
     """Whether a trial waits: asked by idle workers before they take the write lock."""
-    return (
-        connection.execute(
-            select(trials.c.id)
-            .where(trials.c.study_id == study_id, trials.c.state == TrialState.WAITING)
-            .limit(1)
-        ).first()
-        is not None
-    )
+    return connection.execute(_ANY_WAITING, {"of_study": study_id}).first() is not None
 
 
 def beat(connection: Connection, claim: Claim) -> bool:
@@ -227,6 +237,7 @@ def requeue_lost(
                 "ended_at": time.time(),
             }
             delete_state(connection, row.id)
+            delete_later_epochs(connection, row.id, row.n_epochs)
         connection.execute(update(trials).where(trials.c.id == row.id).values(**values))
     return taken
 
@@ -263,11 +274,13 @@ def _running(connection: Connection, study_id: int, *, lock: bool = False) -> Se
             trials.c.owner,
             trials.c.token,
             trials.c.lost_leases,
+            trials.c.n_epochs,
             trials.c.hyperparameters,
             (trials.c.expires_at < database_now()).label("expired"),
         )
         .where(trials.c.study_id == study_id, trials.c.state == TrialState.RUNNING)
         .order_by(trials.c.id)
     )
-    # A trial whose row is locked is being written by a worker that lives.
+    # A trial whose row is locked is being written by a worker that lives: the server ends sessions
+    # that are silent with a lock in their hands.
     return connection.execute(query.with_for_update(skip_locked=True) if lock else query).all()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Double
+from sqlalchemy import Connection, Double, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -32,3 +32,8 @@ def _postgresql_now(_element: DatabaseNow, _compiler: SQLCompiler, **_: Any) -> 
 def database_now() -> DatabaseNow:
     """The present time as an expression, to compare and to compute with in statements."""
     return DatabaseNow()
+
+
+def database_time(connection: Connection) -> float:
+    """The present time, in seconds since 1970-01-01 UTC."""
+    return float(connection.execute(select(database_now())).scalar_one())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -163,18 +162,11 @@ class Database:
     def _named(self, error: DBAPIError) -> DatabaseError:
         """What a driver's error means to the person who runs the study."""
         if self.path is not None:
-            return sqlite.explain(str(error.orig), self.path, _free_bytes(self.path))
+            return sqlite.explain(str(error.orig), self.path, sqlite.free_bytes(self.path))
         named = postgresql.explain(error, self.url)
         if postgresql.is_passing(error):
             return OutageError(named.message, hint=named.hint)
         return named
-
-
-def _free_bytes(path: Path) -> int:
-    try:
-        return shutil.disk_usage(path.parent).free
-    except OSError:
-        return 0
 
 
 def _checked(url: str) -> URL:

@@ -73,7 +73,8 @@ def renew_lease(connection: Connection, lease: Lease) -> bool:
     result = connection.execute(
         update(leases)
         .where(leases.c.name == lease.name, leases.c.token == lease.token)
-        .values(expires_at=database_now() + GRACE_SECONDS)
+        # Somebody may have declared it void while this process was away; nobody has taken it.
+        .values(owner=lease.owner, expires_at=database_now() + GRACE_SECONDS)
     )
     return result.rowcount == 1
 

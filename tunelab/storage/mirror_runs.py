@@ -1,8 +1,9 @@
 """What MLflow has been sent: which run stands for which study or trial, and how far it is.
 
 ``mirror_runs.sent`` says of a trial whether its run was left open (``running``), ended because
-the study was stopped (``stopped``) or for good (``finished``); of a study it holds a document of
-the mirror's own. ``last_epoch`` of a study counts the trials whose results its run shows.
+the study was stopped (``stopped at`` and when) or for good (``finished``); of a study it holds a
+document of the mirror's own. ``last_epoch`` of a study counts the trials whose results its run
+shows.
 """
 
 from __future__ import annotations
@@ -14,12 +15,17 @@ from typing import Any
 from sqlalchemy import Connection, Select, and_, delete, func, insert, or_, select, update
 
 from tunelab.storage.states import StudyState, TrialState
+from tunelab.storage.studies import StudyRow
 from tunelab.storage.tables import mirror_runs, trials
 from tunelab.storage.trials import SEARCH
 
 RUNNING = "running"
-STOPPED = "stopped"
 FINISHED = "finished"
+
+
+def open_or_stopped(study: StudyRow) -> str:
+    """What the run of a trial that has not ended is sent: it is open while its study runs."""
+    return RUNNING if study.state is StudyState.RUNNING else f"stopped at {study.ended_at}"
 
 
 @dataclass(frozen=True)
@@ -69,26 +75,23 @@ def latest_experiment(connection: Connection, tracking_uri: str) -> str | None:
 
 
 def trials_behind(
-    connection: Connection, study_id: int, tracking_uri: str, state: StudyState, *, limit: int
+    connection: Connection, study: StudyRow, tracking_uri: str, *, limit: int
 ) -> list[int]:
     """Numbers of the trials whose runs lack something, in order.
 
     Args:
         connection: A transaction.
-        study_id: Key of the study.
+        study: The study as it stands: trials that wait have open runs only while it runs.
         tracking_uri: Where the runs are.
-        state: The study's state: trials that wait have open runs only while it runs.
         limit: How many numbers at most.
     """
-    query = _behind(select(trials.c.number), study_id, tracking_uri, state)
+    query = _behind(select(trials.c.number), study, tracking_uri)
     return list(connection.scalars(query.order_by(trials.c.number).limit(limit)))
 
 
-def count_behind(
-    connection: Connection, study_id: int, tracking_uri: str, state: StudyState
-) -> int:
+def count_behind(connection: Connection, study: StudyRow, tracking_uri: str) -> int:
     """How many trials :func:`trials_behind` would name without a limit."""
-    query = _behind(select(func.count()).select_from(trials), study_id, tracking_uri, state)
+    query = _behind(select(func.count()).select_from(trials), study, tracking_uri)
     return connection.scalar(query) or 0
 
 
@@ -143,19 +146,18 @@ def forget_runs(connection: Connection, study_id: int, tracking_uri: str) -> Non
     )
 
 
-def _behind(query: Select[Any], study_id: int, tracking_uri: str, state: StudyState) -> Select[Any]:
+def _behind(query: Select[Any], study: StudyRow, tracking_uri: str) -> Select[Any]:
     run = mirror_runs.c
     own = and_(run.trial_id == trials.c.id, run.tracking_uri == tracking_uri)
     finished = trials.c.state == TrialState.FINISHED
-    unfinished_as = RUNNING if state is StudyState.RUNNING else STOPPED
     return query.outerjoin(mirror_runs, own).where(
-        trials.c.study_id == study_id,
+        trials.c.study_id == study.id,
         trials.c.kind == SEARCH,
         trials.c.attempts > 0,
         or_(
             run.id.is_(None),
             and_(finished, run.sent != FINISHED),
-            and_(~finished, run.sent != unfinished_as),
+            and_(~finished, run.sent != open_or_stopped(study)),
             trials.c.n_epochs > run.last_epoch,
         ),
     )

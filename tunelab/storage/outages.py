@@ -14,6 +14,8 @@ _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 5.0
 _SLICE_SECONDS = 0.05  # between looks at whether to give up
 _WORTH_TELLING_SECONDS = 1.0
+# One who has to leave still tries again for a moment: a cut connection costs him nothing.
+_LEAVING_SECONDS = 2.0
 
 
 class OutageError(DatabaseError):
@@ -34,7 +36,7 @@ class Patience:
 
     Attributes:
         seconds: How long it waits; 0 is not at all.
-        give_up: Whether to wait no longer, because the process has to leave.
+        give_up: Whether to wait for no more than a moment, because the process has to leave.
         notice: Told once per outage that it has begun, and once that it is over.
     """
 
@@ -66,7 +68,7 @@ class Outage:
         if self._began is None:
             self._began = now
         waited = now - self._began
-        if waited >= self._patience.seconds or self._patience.give_up():
+        if self._is_over(waited):
             if waited > _WORTH_TELLING_SECONDS:
                 error = OutageError(f"{error.message}; waited {waited:.0f} s", hint=error.hint)
             raise error
@@ -76,8 +78,12 @@ class Outage:
         # Many processes wait for the same server: they do not all come back at one moment.
         until = now + self._pause * random.uniform(0.5, 1.0)
         self._pause = min(2 * self._pause, _LONGEST_PAUSE_SECONDS)
-        while time.monotonic() < until and not self._patience.give_up():
+        while (now := time.monotonic()) < until and not self._is_over(now - self._began):
             time.sleep(_SLICE_SECONDS)
+
+    def _is_over(self, waited: float) -> bool:
+        patience = self._patience
+        return waited >= patience.seconds or (waited >= _LEAVING_SECONDS and patience.give_up())
 
     def end(self) -> None:
         """Note that the work has succeeded; the next failure begins another outage."""

@@ -6,6 +6,7 @@ waits for nothing. For other hosts only the lease's own expiry tells.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import socket
@@ -21,7 +22,8 @@ class Owner:
     """A process that may hold leases.
 
     Attributes:
-        host: Host name, and the process-number space within it (containers have their own).
+        host: Host name, the process-number space within it (containers have their own), and the
+            machine, where it tells: two machines may have one name.
         boot: Identity of the host's present run; a new one after every restart of the host.
         pid: Process number.
         started: The process's start time in the system's own unit; numbers are used again.
@@ -50,7 +52,10 @@ class Owner:
         """Whether the process is known to be gone; False also where that cannot be told."""
         if self.host != _host():
             return False
-        return self.boot != _boot() or start_time(self.pid) != self.started
+        if self.boot != _boot():
+            # This host before it was restarted, unless another machine has the same name.
+            return bool(_machine())
+        return start_time(self.pid) != self.started
 
 
 @cache
@@ -67,7 +72,17 @@ def _host() -> str:
         namespace = os.readlink("/proc/self/ns/pid")  # noqa: PTH115 - not a path but "pid:[4026]"
     except OSError:
         namespace = ""
-    return socket.gethostname() + namespace
+    return socket.gethostname() + namespace + _machine()
+
+
+@cache
+def _machine() -> str:
+    """What tells this machine from others, hashed because it is nobody else's business."""
+    try:
+        identity = Path("/etc/machine-id").read_bytes().strip()
+    except OSError:
+        return ""
+    return hashlib.sha256(b"tunelab" + identity).hexdigest()[:12] if identity else ""
 
 
 @cache

@@ -9,16 +9,25 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from typing import Any
 
-from sqlalchemy import URL, Engine, create_engine
+from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
 from tunelab.errors import DatabaseError
 
 DRIVER = "postgresql+psycopg"
 _CONNECT_SECONDS = 10
-# A server that vanishes without a word (a cut cable) is given up after this time.
+# A server that vanishes without a word (a cut cable) is given up after this time. So is, by the
+# server, a client that vanishes or is frozen in the middle of a transaction: what it has locked,
+# others wait for.
 _SILENCE_SECONDS = 30
+_SESSION = f"""
+SET idle_in_transaction_session_timeout = '{_SILENCE_SECONDS}s';
+SET tcp_keepalives_idle = {_SILENCE_SECONDS // 3};
+SET tcp_keepalives_interval = {_SILENCE_SECONDS // 3};
+SET tcp_keepalives_count = 2;
+"""
 
 _SERIALIZATION = ("40001", "40P01")  # a race that the transaction lost, a deadlock
 # The server is there and will not have us: waiting does not help.
@@ -28,8 +37,10 @@ _HOPELESS = {
     "3D000": "there is no such database",
     "42501": "this user may not do that",
 }
-_SHUT = ("57P01", "57P02", "57P03")  # it is shut down, has crashed, or is starting
+# It is shut down, has crashed, is starting, or has ended a session that was silent for too long.
+_SHUT = ("57P01", "57P02", "57P03", "25P03")
 _TOO_MANY = "53300"
+_HOST = "host"  # no code of the server's, which was not found
 _FULL = ("53100", "53200")
 
 
@@ -60,7 +71,7 @@ def _half_a_password(url: URL) -> bool:
 
 def create_postgresql_engine(url: URL) -> Engine:
     """The engine of one server's database."""
-    return create_engine(
+    engine = create_engine(
         url,
         pool_pre_ping=True,
         pool_size=2,
@@ -74,6 +85,14 @@ def create_postgresql_engine(url: URL) -> Engine:
             "tcp_user_timeout": 1000 * _SILENCE_SECONDS,
         },
     )
+    event.listen(engine, "connect", _limit_silence)
+    return engine
+
+
+def _limit_silence(connection: Any, _record: object) -> None:
+    # Not among the options of the connection itself: connection poolers refuse those.
+    connection.execute(_SESSION)
+    connection.commit()
 
 
 def reader(engine: Engine) -> Engine:
@@ -94,21 +113,21 @@ def is_passing(error: DBAPIError) -> bool:
     if code is None:
         # psycopg gives no code where no connection came about; the server's words tell.
         return error.connection_invalidated or (
-            _is_operational(error) and not any(words in str(error.orig) for words in _REFUSALS)
+            _is_operational(error) and not any(words in str(error.orig) for words in _REFUSED)
         )
     return code in _SERIALIZATION or code in _SHUT or code == _TOO_MANY or code.startswith("08")
 
 
 # What a server says to a client that it will not have, in the messages of libpq.
-_REFUSALS = {
+_REFUSED = {
     "password authentication failed": "28P01",
     "no password supplied": "28P01",
     "no pg_hba.conf entry": "28000",
     "does not exist": "3D000",
     "permission denied": "42501",
-    "could not translate host name": "host",
-    "Name or service not known": "host",
 }
+# No refusal: the name of a container, for one, is unknown while the container restarts.
+_UNKNOWN_HOST = ("could not translate host name", "Name or service not known", "name resolution")
 _NO_ROOM = ("too many clients", "remaining connection slots")
 
 
@@ -117,10 +136,10 @@ def explain(error: DBAPIError, url: URL) -> DatabaseError:
     text = " ".join(str(error.orig).split())
     code = getattr(error.orig, "sqlstate", None)
     if code is None:
-        codes = _REFUSALS | dict.fromkeys(_NO_ROOM, _TOO_MANY)
+        codes = _REFUSED | dict.fromkeys(_NO_ROOM, _TOO_MANY) | dict.fromkeys(_UNKNOWN_HOST, _HOST)
         code = next((code for words, code in codes.items() if words in text), None)
     where = place(url)
-    if code == "host":
+    if code == _HOST:
         return DatabaseError(
             f"cannot reach the {where}: no such host", hint="check TUNELAB_DATABASE_URL"
         )

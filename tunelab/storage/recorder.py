@@ -11,26 +11,28 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import count
 from typing import Any
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, Update, bindparam, select, update
 
 from tunelab.storage.checkpoints import (
     delete_state,
     keep_best_weights,
     pack,
-    write_checkpoint,
+    write_state,
 )
 from tunelab.storage.claims import Claim, LostLeaseError, claim_next, held_claim
 from tunelab.storage.clock import database_now
 from tunelab.storage.engine import Database
-from tunelab.storage.inserts import insert_into
+from tunelab.storage.inserts import Insert, insert_into
 from tunelab.storage.leases import GRACE_SECONDS
 from tunelab.storage.owners import Owner
 from tunelab.storage.rungs import RungLimits
 from tunelab.storage.states import EndReason, TrialState
 from tunelab.storage.tables import epochs, trials
+from tunelab.storage.trials import delete_later_epochs
 from tunelab.training.monitor import Verdict
 from tunelab.training.records import EpochRecord
 
@@ -38,6 +40,14 @@ FLUSH_SECONDS = 1.0
 CHECKPOINT_SECONDS = 5.0
 
 Snapshot = Callable[[], dict[str, Any]]
+
+# Built once: to build a statement costs more time than to execute it.
+_CLAIMED = (
+    update(trials)
+    .where(trials.c.id == bindparam("claimed_id"), trials.c.token == bindparam("claimed_token"))
+    .where(trials.c.state == TrialState.RUNNING)
+)
+_CLAIMED_AND_RENEWED = _CLAIMED.values(expires_at=database_now() + GRACE_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -149,6 +159,7 @@ class Recorder:
         verdict = outcome.verdict
         self._update_trial(
             connection,
+            _CLAIMED,
             state=TrialState.FINISHED,
             owner=None,
             expires_at=None,
@@ -162,7 +173,9 @@ class Recorder:
         )
         self._insert_epochs(connection)
         if self.claim.attempt > 1:
-            self._delete_overtaken_epochs(connection)
+            # An earlier attempt may have come further before it died than this one, which met
+            # stricter limits at its rungs.
+            delete_later_epochs(connection, self.claim.trial_id, self._n_epochs)
         if self._has_state:
             delete_state(connection, self.claim.trial_id)
         keeps = outcome.end_reason.is_complete and outcome.weights
@@ -191,6 +204,7 @@ class Recorder:
                 return  # an answer was lost
             self._update_trial(
                 connection,
+                _CLAIMED,
                 state=TrialState.WAITING,
                 owner=None,
                 expires_at=None,
@@ -215,7 +229,7 @@ class Recorder:
     def _flush(self, connection: Connection) -> bool:
         self._update_trial(
             connection,
-            expires_at=database_now() + GRACE_SECONDS,
+            _CLAIMED_AND_RENEWED,
             n_epochs=self._n_epochs,
             **_verdict_columns(self.verdict),
         )
@@ -228,14 +242,10 @@ class Recorder:
         self.limits = RungLimits.from_json(row.rung_limits)
         return bool(row.stop_requested)
 
-    def _update_trial(self, connection: Connection, **values: Any) -> None:
+    def _update_trial(self, connection: Connection, statement: Update, **values: Any) -> None:
         """Write to the trial's row, provided that it is still this worker's."""
-        result = connection.execute(
-            update(trials)
-            .where(trials.c.id == self.claim.trial_id, trials.c.token == self.claim.token)
-            .where(trials.c.state == TrialState.RUNNING)
-            .values(**values)
-        )
+        held = {"claimed_id": self.claim.trial_id, "claimed_token": self.claim.token}
+        result = connection.execute(statement, {**held, **values})
         if result.rowcount != 1:
             raise LostLeaseError(
                 f"trial {self.claim.number} was taken from this worker; its result is not counted"
@@ -243,35 +253,31 @@ class Recorder:
 
     def _insert_epochs(self, connection: Connection) -> None:
         if self._pending:
-            statement = insert_into(connection, epochs)
-            # An epoch trained again after a crash takes its new values and keeps its old time.
-            renewed = {
-                name: statement.excluded[name]
-                for name in (column.name for column in epochs.columns)
-                if name not in ("trial_id", "epoch", "recorded_at")
-            }
-            statement = statement.on_conflict_do_update(
-                index_elements=["trial_id", "epoch"], set_=renewed
-            )
-            connection.execute(statement, self._pending)
-
-    def _delete_overtaken_epochs(self, connection: Connection) -> None:
-        # An earlier attempt may have come further before it died than this one, which met
-        # stricter limits at its rungs.
-        connection.execute(
-            delete(epochs).where(
-                epochs.c.trial_id == self.claim.trial_id, epochs.c.epoch > self._n_epochs
-            )
-        )
+            connection.execute(_upsert_epochs(connection.dialect.name), self._pending)
 
     def _write_state(self, connection: Connection, checkpoint: bytes | None) -> None:
         if checkpoint is not None:
-            write_checkpoint(connection, self.claim.trial_id, "state", self._n_epochs, checkpoint)
+            write_state(connection, self.claim.trial_id, self._n_epochs, checkpoint)
             self._has_state = True
 
     def _written(self) -> None:
         self._pending.clear()
         self._flushed_at = time.monotonic()
+
+
+@cache
+def _upsert_epochs(dialect: str) -> Insert:
+    """Epochs, where one that is trained again after a crash takes its new values.
+
+    When it ended and how long it took stay those of the first time: MLflow may have been sent both.
+    """
+    statement = insert_into(dialect, epochs)
+    renewed = {
+        column.name: statement.excluded[column.name]
+        for column in epochs.columns
+        if column.name not in ("trial_id", "epoch", "recorded_at", "seconds")
+    }
+    return statement.on_conflict_do_update(index_elements=["trial_id", "epoch"], set_=renewed)
 
 
 def _epoch_row(trial_id: int, record: EpochRecord, verdict: Verdict) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from tunelab.errors import DatabaseError, DiskError
 from tunelab.storage.engine import Database
 from tunelab.storage.files import new_file
 from tunelab.storage.locks import hold
+from tunelab.storage.outages import Patience
 
 HEAD = "0001"  # the newest migration under migrations/versions; a test compares the two
 VERSION_TABLE = "tunelab_version"  # not Alembic's default name, which MLflow and Optuna use
@@ -59,12 +60,15 @@ class Upgrade:
     backup: Path | None
 
 
-def open_database(url: str, *, create: bool = True, schema: Schema = SCHEMA) -> Database:
+def open_database(
+    url: str, *, create: bool = True, patience: Patience | None = None, schema: Schema = SCHEMA
+) -> Database:
     """Open the study database at ``url``.
 
     Args:
         url: A SQLAlchemy URL.
         create: Whether to create a missing database; if not, a missing one is an error.
+        patience: How it bears an outage, from the first look on; None: not at all.
         schema: The schema that it must have, or gets if it is empty.
 
     Raises:
@@ -74,18 +78,21 @@ def open_database(url: str, *, create: bool = True, schema: Schema = SCHEMA) -> 
     database = Database(url)
     if not create:
         _refuse_missing(database)
-    with database.read() as connection:
-        present = present_schema(connection)
+    database.patience = patience or database.patience
+    present = database.fetch(present_schema)
     if present is None:
-        with database.write() as connection:
-            hold(connection, "schema")
-            # Another process may have come first.
-            present = present_schema(connection)
-            if present is None:
-                migrate(connection, schema)
-                present = schema.head
+        present = database.attempt(lambda connection: _create_schema(connection, schema))
     check_schema(present, str(database), schema)
     return database
+
+
+def _create_schema(connection: Connection, schema: Schema) -> str:
+    hold(connection, "schema")
+    present = present_schema(connection)
+    if present is not None:
+        return present  # another process came first
+    migrate(connection, schema)
+    return schema.head
 
 
 def schema_version(database: Database) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import sqlite3
 import tempfile
 import time
@@ -68,7 +69,7 @@ def create_sqlite_engine(url: URL) -> Engine:
     return engine
 
 
-def explain(text: str, path: Path, free_bytes: int) -> DatabaseError:
+def explain(text: str, path: Path, free: int) -> DatabaseError:
     """What SQLite's message means to the person who runs the study."""
     fails = "disk I/O error" in text
     if "readonly" in text or "read-only" in text or (fails and _is_read_only(path.parent)):
@@ -76,9 +77,15 @@ def explain(text: str, path: Path, free_bytes: int) -> DatabaseError:
             f"cannot write {_unwritable(path)}: it is read-only",
             hint="allow writing to it, or set TUNELAB_DATABASE_URL",
         )
-    if "disk is full" in text or (fails and free_bytes < _FULL_BYTES):
+    if "disk is full" in text and free >= _FULL_BYTES:
         return DatabaseError(
-            f"cannot write {path}: the disk is full ({free_bytes:,} bytes free)",
+            f"cannot write {path}: a quota or a limit on the size of files is reached "
+            f"({free:,} bytes of the disk are free)",
+            hint="raise it and run the same command again: nothing that was stored is lost",
+        )
+    if "disk is full" in text or (fails and free < _FULL_BYTES):
+        return DatabaseError(
+            f"cannot write {path}: the disk is full ({free:,} bytes free)",
             hint="make room and run the same command again: nothing that was stored is lost",
         )
     if "locked" in text:
@@ -102,6 +109,14 @@ def explain(text: str, path: Path, free_bytes: int) -> DatabaseError:
             hint="TUNELAB_DATABASE_URL names another",
         )
     return DatabaseError(f"{path}: {text}")
+
+
+def free_bytes(path: Path) -> int:
+    """What is free of the disk that holds ``path``; 0 if that cannot be read."""
+    try:
+        return shutil.disk_usage(path.parent).free
+    except OSError:
+        return 0
 
 
 def _unwritable(path: Path) -> Path:

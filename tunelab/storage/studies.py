@@ -14,6 +14,7 @@ from tunelab.storage.checkpoints import delete_state
 from tunelab.storage.locks import hold
 from tunelab.storage.states import CANCELLED, TIME_OVER, EndReason, StudyState, TrialState
 from tunelab.storage.tables import studies, trials
+from tunelab.storage.trials import delete_later_epochs
 
 _LONGEST_GENERATION = 9  # digits; SQLite and PostgreSQL refuse greater integers in their own ways
 
@@ -193,6 +194,7 @@ def cancel_study(connection: Connection, study: StudyRow) -> None:
 
 def take_all_back(connection: Connection, study_ids: Sequence[int]) -> None:
     """Take these studies' trials from their workers, whoever those are. In a write transaction."""
+    _hold_unfinished(connection, study_ids)
     connection.execute(
         update(trials)
         .where(trials.c.study_id.in_(study_ids), trials.c.state == TrialState.RUNNING)
@@ -208,16 +210,11 @@ def end_trials(connection: Connection, study_id: int) -> None:
     """
     of_study = trials.c.study_id == study_id
     waiting = of_study & (trials.c.state == TrialState.WAITING)
-    # From here on no trial of the study is claimed, finished or given back.
-    connection.execute(
-        select(trials.c.id)
-        .where(of_study, trials.c.state != TrialState.FINISHED)
-        .order_by(trials.c.id)
-        .with_for_update()
-    )
+    _hold_unfinished(connection, [study_id])
     connection.execute(delete(trials).where(waiting, trials.c.attempts == 0))
-    for trial_id in connection.scalars(select(trials.c.id).where(waiting)).all():
-        delete_state(connection, trial_id)
+    for row in connection.execute(select(trials.c.id, trials.c.n_epochs).where(waiting)).all():
+        delete_state(connection, row.id)
+        delete_later_epochs(connection, row.id, row.n_epochs)
     connection.execute(
         update(trials)
         .where(waiting)
@@ -232,6 +229,16 @@ def end_trials(connection: Connection, study_id: int) -> None:
         update(trials)
         .where(trials.c.study_id == study_id, trials.c.state == TrialState.RUNNING)
         .values(stop_requested=True)
+    )
+
+
+def _hold_unfinished(connection: Connection, study_ids: Sequence[int]) -> None:
+    """From here on no trial of these studies is claimed, finished or given back."""
+    connection.execute(
+        select(trials.c.id)
+        .where(trials.c.study_id.in_(study_ids), trials.c.state != TrialState.FINISHED)
+        .order_by(trials.c.id)
+        .with_for_update()
     )
 
 

@@ -84,7 +84,7 @@ trials = Table(
     Column("seed", BigInteger, nullable=False),
     Column("rung_limits", JSON, nullable=False),  # epoch -> limit and number of trials behind it
     Column("stop_requested", Boolean, nullable=False),
-    # The lease: a write counts only while owner and token are those of the claim.
+    # The lease: a write counts only while the token is that of the claim.
     Column("attempts", Integer, nullable=False),  # claims so far
     Column("lost_leases", Integer, nullable=False),  # claims whose owner died or fell silent
     Column("owner", Text),
@@ -120,7 +120,7 @@ epochs = Table(
     Column("validation_score", Double),
     Column("learning_rate", Double, nullable=False),
     Column("gradient_norm", Double),
-    Column("seconds", Double, nullable=False),
+    Column("seconds", Double, nullable=False),  # kept likewise
     Column("signal", String(20), nullable=False),
     sqlite_with_rowid=False,
 )
@@ -132,7 +132,7 @@ checkpoints = Table(
     Column("kind", String(10), primary_key=True),  # "state" to continue from, "best" weights
     Column("epoch", Integer, primary_key=True),
     Column("created_at", Double, nullable=False),
-    Column("checksum", String(64), nullable=False),  # SHA-256 of data
+    Column("checksum", String(64), nullable=False),  # SHA-256 of whose it is, and data
     Column("data", LargeBinary, nullable=False),
 )
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, func, select, update
+from sqlalchemy import Connection, RowMapping, Select, delete, func, select, update
 
 from tunelab.storage.inserts import insert_into
 from tunelab.storage.rungs import RungLimits
@@ -77,7 +77,7 @@ class NewTrial:
 def insert_trials(connection: Connection, study_id: int, new: Sequence[NewTrial]) -> None:
     """Add waiting trials; those that are there already stay as they are. In a write transaction."""
     now = time.time()
-    statement = insert_into(connection, trials)
+    statement = insert_into(connection.dialect.name, trials)
     connection.execute(
         statement.on_conflict_do_nothing(index_elements=["study_id", "kind", "number"]),
         [
@@ -130,44 +130,55 @@ def latest_number(connection: Connection, study_id: int) -> int | None:
     return number
 
 
+@dataclass(frozen=True)
+class TrialsAlike:
+    """How many trials have a state, an end reason and a signal in common.
+
+    Attributes:
+        state: Their state.
+        end_reason: Why they ended; None for trials that have not.
+        signal: The monitor's; None where it had said nothing.
+        n_trials: How many they are.
+        n_epochs: How many epochs they have trained together.
+    """
+
+    state: TrialState
+    end_reason: EndReason | None
+    signal: str | None
+    n_trials: int
+    n_epochs: int
+
+
+def count_trials_alike(connection: Connection, study_id: int) -> list[TrialsAlike]:
+    """The search's trials, counted: whatever is to be known of their numbers, in one pass."""
+    kind = (trials.c.state, trials.c.end_reason, trials.c.signal)
+    query = (
+        select(*kind, func.count(), func.sum(trials.c.n_epochs))
+        .where(trials.c.study_id == study_id, trials.c.kind == SEARCH)
+        .group_by(*kind)
+        .order_by(*kind)
+    )
+    return [
+        TrialsAlike(
+            TrialState(state), None if end is None else EndReason(end), signal, n_trials, n_epochs
+        )
+        for state, end, signal, n_trials, n_epochs in connection.execute(query)
+    ]
+
+
 def count_trials(connection: Connection, study_id: int) -> dict[str, int]:
     """How many trials there are of each state and, of the finished, of each end reason."""
+    return count_states(count_trials_alike(connection, study_id))
+
+
+def count_states(groups: Iterable[TrialsAlike]) -> dict[str, int]:
+    """How many trials there are of each state and, of the finished, of each end reason."""
     counts = dict.fromkeys([*TrialState, *EndReason], 0)
-    query = (
-        select(trials.c.state, trials.c.end_reason, func.count())
-        .where(trials.c.study_id == study_id, trials.c.kind == SEARCH)
-        .group_by(trials.c.state, trials.c.end_reason)
-    )
-    for state, end_reason, count in connection.execute(query):
-        counts[state] += count
-        if end_reason is not None:
-            counts[end_reason] += count
+    for group in groups:
+        counts[group.state] += group.n_trials
+        if group.end_reason is not None:
+            counts[group.end_reason] += group.n_trials
     return {str(name): count for name, count in counts.items()}
-
-
-def count_signals(connection: Connection, study_id: int) -> dict[str, int]:
-    """How many finished trials there are of each of the monitor's signals."""
-    query = (
-        select(trials.c.signal, func.count())
-        .where(
-            trials.c.study_id == study_id,
-            trials.c.kind == SEARCH,
-            trials.c.state == TrialState.FINISHED,
-            trials.c.signal.is_not(None),
-        )
-        .group_by(trials.c.signal)
-    )
-    return {row.signal: row[1] for row in connection.execute(query)}
-
-
-def count_epochs(connection: Connection, study_id: int) -> int:
-    """How many epochs the study's finished trials trained."""
-    query = select(func.sum(trials.c.n_epochs)).where(
-        trials.c.study_id == study_id,
-        trials.c.kind == SEARCH,
-        trials.c.state == TrialState.FINISHED,
-    )
-    return connection.scalar(query) or 0
 
 
 def best_trial(connection: Connection, study_id: int, *, maximize: bool) -> TrialRow | None:
@@ -193,6 +204,13 @@ def set_rung_limits(connection: Connection, study_id: int, limits: RungLimits) -
         update(trials)
         .where(trials.c.study_id == study_id, trials.c.state != TrialState.FINISHED)
         .values(rung_limits=limits.to_json())
+    )
+
+
+def delete_later_epochs(connection: Connection, trial_id: int, n_epochs: int) -> None:
+    """Delete what an earlier attempt did beyond the trial's end. In a write transaction."""
+    connection.execute(
+        delete(epochs).where(epochs.c.trial_id == trial_id, epochs.c.epoch > n_epochs)
     )
 
 

@@ -23,6 +23,7 @@ from tunelab.datasets import load_training_data, open_prepared
 from tunelab.spec.study import StudySpec
 from tunelab.spec.tables import GRID, LOSSES
 from tunelab.storage.claims import Death, has_lost, requeue_lost
+from tunelab.storage.clock import database_time
 from tunelab.storage.engine import Database
 from tunelab.storage.leases import BEAT_SECONDS, Lease, renew_lease
 from tunelab.storage.owners import Owner
@@ -50,6 +51,7 @@ from tunelab.tuning.standard_errors import ValidationRows, standard_error
 
 POLL_SECONDS = 0.02
 HOUSEKEEPING_SECONDS = 0.5
+LIMITS_SECONDS = 1.0  # between two times that running trials get new limits: workers read as often
 _AWAY_SECONDS = 10.0  # without housekeeping: an outage, or a machine that slept
 MAX_AHEAD = 8  # trials asked ahead for each worker, at most
 
@@ -123,7 +125,8 @@ class Coordinator:
         self._sent_limits = self._pruner.limits()  # to all trials that run or wait
         self._trial_seconds = 1.0  # of the trials that ended lately
         self._proposed: list[NewTrial] = []  # and not yet stored
-        self._renewed = self._kept_house = self._came_back = -math.inf
+        self._renewed = self._kept_house = self._came_back = self._limited = -math.inf
+        self._kept_house_at = math.inf  # by the database's clock
         self._restore()
 
     @property
@@ -144,10 +147,7 @@ class Coordinator:
                 next tick goes on where this one was.
         """
         now = time.monotonic()
-        away = now - self._kept_house
-        if away > HOUSEKEEPING_SECONDS:
-            if math.isfinite(away) and away > _AWAY_SECONDS:
-                self._came_back = now
+        if now - self._kept_house > HOUSEKEEPING_SECONDS:
             progress = self._keep_house(now)
             self._kept_house = now
             if progress is not Progress.RUNNING:
@@ -181,29 +181,29 @@ class Coordinator:
         # Whatever ended the coordinator before this one may have ended its workers too.
         self._database.attempt(lambda c: requeue_lost(c, self._study_id, blamed=False))
         rows = self._database.fetch(lambda c: study_trials(c, self._study_id))
+        # With one worker as in the undisturbed run: the last trial was proposed when those before
+        # the one before it had ended, and the next proposal tells what came since.
+        n_told = rows[-1].number - 1 if rows and self._n_workers == 1 else len(rows)
         for row in rows:
-            if self._n_workers == 1:
-                # As in the undisturbed run: tell what was known when this trial was proposed.
-                self._tell(range(row.number - 1))
-            self._optuna.restore(row)
+            ended = row.state is TrialState.FINISHED
+            told = ended and row.number < n_told
+            self._optuna.restore(row, told=told)
             self._next = row.number + 1
-            if row.state is TrialState.FINISHED:
-                self._note_end(row)
+            if told:
+                self._observe(row)
+            elif ended:
+                self._ended[row.number] = row
             else:
                 self._open.add(row.number)
+            if ended:
+                self._watch_flatness(row)
 
     def _keep_house(self, now: float) -> Progress:
-        # Whoever was away himself cannot say that others were silent: they are given time.
-        silent = now - self._came_back > 2 * BEAT_SECONDS
-        study, lost = self._database.fetch(
-            lambda c: (
-                study_by_id(c, self._study_id),
-                has_lost(c, self._study_id, also_silent=silent),
-            )
-        )
+        study, silent, lost = self._database.fetch(lambda c: self._look_around(c, now))
         if study.end_reason == CANCELLED:
             return Progress.CANCELLED
-        if study.stop_requested:
+        # While this process was away, somebody may have taken it for dead and noted the stop.
+        if study.stop_requested or study.state is StudyState.STOPPED:
             return Progress.STOP_REQUESTED
         # Another ``study start`` may have changed the budget.
         self._n_total, self._timeout = study.n_trials, study.timeout_seconds
@@ -214,7 +214,8 @@ class Coordinator:
             self._pruner.watch(self._running.read(self._open))
         limits = self._pruner.limits()
         # With one worker, a trial keeps the limits it was proposed with: they repeat exactly.
-        refreshed = self._n_workers > 1 and limits != self._sent_limits
+        stale = self._n_workers > 1 and limits != self._sent_limits
+        refreshed = stale and now - self._limited >= LIMITS_SECONDS
         if not (lost or due or ends or refreshed):
             return Progress.RUNNING
 
@@ -239,7 +240,8 @@ class Coordinator:
         if not self._database.attempt(write):
             return Progress.SUPERSEDED
         self._renewed = now
-        self._sent_limits = limits if refreshed else self._sent_limits
+        if refreshed:
+            self._sent_limits, self._limited = limits, now
         if ends:
             self._time_is_over = True
             self._proposed.clear()  # what an outage has kept from the table is not begun any more
@@ -248,6 +250,19 @@ class Coordinator:
             )
             self._open = {row.number for row in rows}
         return Progress.RUNNING
+
+    def _look_around(self, connection: Connection, now: float) -> tuple[StudyRow, bool, bool]:
+        """The study, whether silent workers count as lost, and whether any trial is lost."""
+        # Of a machine that slept the database's clock alone tells: the monotonic one stood still.
+        at = database_time(connection)
+        away = max(now - self._kept_house, at - self._kept_house_at)
+        self._kept_house_at = at
+        if math.isfinite(away) and away > _AWAY_SECONDS:
+            self._came_back = now
+        # Whoever was away himself cannot say that others were silent: they are given time.
+        silent = now - self._came_back > 2 * BEAT_SECONDS
+        study = study_by_id(connection, self._study_id)
+        return study, silent, has_lost(connection, self._study_id, also_silent=silent)
 
     def _collect(self) -> None:
         """Take in the trials that have ended since the last tick."""
@@ -260,13 +275,13 @@ class Coordinator:
         )
         for row in rows:
             self._open.remove(row.number)
-            self._note_end(row)
+            self._ended[row.number] = row
+            self._watch_flatness(row)
             if row.started_at is not None and row.ended_at is not None:
                 seconds = max(row.ended_at - row.started_at, 1e-3)
                 self._trial_seconds += 0.2 * (seconds - self._trial_seconds)
 
-    def _note_end(self, row: TrialRow) -> None:
-        self._ended[row.number] = row
+    def _watch_flatness(self, row: TrialRow) -> None:
         if self._flatness is not None and _is_complete(row) and row.value is not None:
             self._flatness.observe(row.number, row.value)
 
@@ -323,9 +338,13 @@ class Coordinator:
         for number in sorted(set(numbers) & self._ended.keys()):
             row = self._ended.pop(number)
             self._optuna.tell(row)
-            if row.end_reason is not EndReason.FAILED:
-                values = {int(rung): value for rung, value in (row.rung_values or {}).items()}
-                self._pruner.observe(EndedTrial(number, row.value, values, _is_complete(row)))
+            self._observe(row)
+
+    def _observe(self, row: TrialRow) -> None:
+        """Let the pruner know how a trial ended."""
+        if row.end_reason is not EndReason.FAILED:
+            values = {int(rung): value for rung, value in (row.rung_values or {}).items()}
+            self._pruner.observe(EndedTrial(row.number, row.value, values, _is_complete(row)))
 
     def _end(self, state: StudyState, end_reason: str) -> bool:
         """Note how the study ended; false if another coordinator holds its lease by now."""

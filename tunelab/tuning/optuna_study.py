@@ -8,10 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import optuna
-from optuna.distributions import distribution_to_json, json_to_distribution
+from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from tunelab.spec.default_space import default_value
@@ -98,21 +99,32 @@ class OptunaStudy:
         )
         return hyperparameters
 
-    def restore(self, row: TrialRow) -> None:
-        """Take in a trial that an earlier process proposed, as running. Numbers ascend from 0."""
+    def restore(self, row: TrialRow, *, told: bool = False) -> None:
+        """Take in a trial that an earlier process proposed. Numbers ascend from 0.
+
+        Args:
+            row: The trial.
+            told: Whether to take it in with its end, as if :meth:`tell` had been called since;
+                else as running. Optuna copies a trial at each of these steps.
+        """
         if row.number != self._n:
             raise ValueError(f"expected trial {self._n}, got {row.number}")
         self._n += 1
-        state: Mapping[str, Any] = row.sampler_state
+        saved: Mapping[str, Any] = row.sampler_state
+        state, value = _end(row) if told else (TrialState.RUNNING, None)
+        reported = {}
+        if state is TrialState.PRUNED and value is not None:
+            reported[row.n_epochs] = value
         self._study.add_trial(
             create_trial(
-                state=TrialState.RUNNING,
-                params=state["params"],
+                state=state,
+                value=value,
+                intermediate_values=reported,
+                params=saved["params"],
                 distributions={
-                    name: json_to_distribution(text)
-                    for name, text in state["distributions"].items()
+                    name: _distribution(text) for name, text in saved["distributions"].items()
                 },
-                system_attrs=state["system_attrs"],
+                system_attrs=saved["system_attrs"],
             )
         )
 
@@ -124,16 +136,14 @@ class OptunaStudy:
         behind every complete trial, and by how far they came. It never sees a failed trial, and
         no number that is not finite: to Optuna, minus infinity would be the best of all.
         """
-        value = row.value if row.value is not None and math.isfinite(row.value) else None
-        if row.end_reason is EndReason.FAILED or row.end_reason is None:
-            self._study.tell(row.number, state=TrialState.FAIL)
-        elif row.end_reason.is_complete and value is not None:
+        state, value = _end(row)
+        if state is TrialState.COMPLETE:
             self._study.tell(row.number, value)
-        else:
-            if value is not None:
-                trial = Trial(self._study, self._frozen(row.number)._trial_id)
-                trial.report(value, row.n_epochs)
-            self._study.tell(row.number, state=TrialState.PRUNED)
+            return
+        if value is not None:
+            trial = Trial(self._study, self._frozen(row.number)._trial_id)
+            trial.report(value, row.n_epochs)
+        self._study.tell(row.number, state=state)
 
     @property
     def trials(self) -> list[FrozenTrial]:
@@ -142,3 +152,18 @@ class OptunaStudy:
 
     def _frozen(self, number: int) -> FrozenTrial:
         return self.trials[number]
+
+
+def _end(row: TrialRow) -> tuple[TrialState, float | None]:
+    """A finished trial's state in Optuna, and the value that goes with it."""
+    value = row.value if row.value is not None and math.isfinite(row.value) else None
+    if row.end_reason is EndReason.FAILED or row.end_reason is None:
+        return TrialState.FAIL, None
+    if row.end_reason.is_complete and value is not None:
+        return TrialState.COMPLETE, value
+    return TrialState.PRUNED, value
+
+
+@lru_cache(maxsize=1024)  # the trials of a study have few that differ
+def _distribution(text: str) -> BaseDistribution:
+    return json_to_distribution(text)

@@ -16,7 +16,7 @@ from pathlib import Path
 from tunelab.service.children import THREAD_VARIABLES
 from tunelab.service.doctor.findings import Finding, ok, wrong
 
-# The least versions that pyproject.toml names, and for some the first that is too new.
+# Of the libraries on whose versions most depends: the least, and for some the first too new.
 _REQUIRED: dict[str, tuple[tuple[int, ...], tuple[int, ...] | None]] = {
     "numpy": ((2, 1), None),
     "optuna": ((5,), (6,)),
@@ -24,11 +24,12 @@ _REQUIRED: dict[str, tuple[tuple[int, ...], tuple[int, ...] | None]] = {
     "sqlalchemy": ((2, 0, 36), None),
 }
 _POSTGRESQL_DRIVER: dict[str, tuple[tuple[int, ...], tuple[int, ...] | None]] = {
-    "psycopg": ((3,), (4,))
+    "psycopg": ((3, 2), (4,))
 }
 _LEFT_BEHIND_SECONDS = 86_400.0
 _TEMPORARY_NAME = re.compile(r"tunelab-[a-z0-9_]{8}")  # as tempfile writes them
 _PREPARING = ".preparing-*"
+_BACKUP_PART = ".*.????????.part"  # of a backup, as storage.files writes them
 
 
 def versions(*, with_postgresql: bool) -> Iterator[Finding]:
@@ -92,6 +93,7 @@ def _left_behind(home: Path, tracking_database: Path | None) -> Iterator[Path]:
         path for path in temporary.glob("tunelab-*") if _TEMPORARY_NAME.fullmatch(path.name)
     ]
     candidates += (home / "data").glob(_PREPARING)
+    candidates += home.parent.glob(_BACKUP_PART)
     if tracking_database is not None:
         candidates += tracking_database.parent.glob(f".{tracking_database.name}.creating-*")
     for path in sorted(candidates):

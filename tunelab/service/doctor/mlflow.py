@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import os
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from tunelab.errors import TunelabError
 from tunelab.service.doctor.findings import Finding, note, ok, wrong
 from tunelab.service.mirror.environment import is_server, sqlite_path, without_credentials
+from tunelab.service.mirror.sync import Action
 from tunelab.service.tracking_sync import Compared, synchronize
 from tunelab.storage.engine import Database
 from tunelab.storage.mirror_runs import study_run
-from tunelab.storage.studies import all_studies
+from tunelab.storage.studies import StudyRow, all_studies
 
 _AREA = "MLflow"
 _ANSWER_SECONDS = 5.0
@@ -80,6 +82,9 @@ def _asked(uri: str) -> tuple[str, str] | None:
     except urllib.error.HTTPError as error:
         with error:
             return _refused(error.code, str(parts.hostname))
+    except http.client.HTTPException as error:
+        said = f"answers, but not in HTTP: {type(error).__name__}"
+        return said, "another program listens there; check MLFLOW_TRACKING_URI"
     except (OSError, ValueError) as error:
         cause = getattr(error, "reason", error)
         text = str(getattr(cause, "strerror", None) or cause) or type(error).__name__
@@ -138,26 +143,21 @@ def agreement(database: Database, uri: str) -> Iterator[Finding]:
         return
     keys = [study.id for study in sent]
 
-    def repair() -> str:
-        for _ in synchronize(database, keys, repair=True):
-            pass
-        return "MLflow shows what the study database has"
-
     path = sqlite_path(uri)
     if path is not None and not path.exists():  # a comparison would create it
-        yield wrong(_AREA, f"{path} is gone, and with it all runs", _SYNC, repair)
+        yield wrong(_AREA, f"{path} is gone, and with it all runs", _SYNC, _repair(database, sent))
         return
     try:
-        with closing(synchronize(database, keys, repair=False)) as results:
+        with closing(synchronize(database, Action.COMPARE, keys)) as results:
             compared = [result for result in results if not result.busy]
     except TunelabError as error:
         hint = error.hint or "studies run without MLflow, and it catches up"
         yield wrong(_AREA, f"could not be compared: {error.message}", hint)
         return
     different = [result for result in compared if not result.agrees]
-    for position, result in enumerate(different):
-        # One sync repairs them all.
-        yield wrong(_AREA, _described(result), _SYNC, repair if position == 0 else _nothing)
+    for result in different:
+        its_own = [study for study in sent if study.title == result.study]
+        yield wrong(_AREA, _described(result), _SYNC, _repair(database, its_own))
     if compared and not different:
         yield ok(_AREA, f"shows what {_counted(len(compared))} of the study database has")
 
@@ -175,5 +175,16 @@ def _counted(n: int) -> str:
     return "the one study" if n == 1 else f"each of {n} studies"
 
 
-def _nothing() -> str:
-    return "repaired together with the study above"
+def _repair(database: Database, studies: Sequence[StudyRow]) -> Callable[[], str]:
+    keys = [study.id for study in studies]
+
+    def repair() -> str:
+        busy = [result for result in synchronize(database, Action.REPAIR, keys) if result.busy]
+        if busy:
+            raise TunelabError(
+                f"{', '.join(result.study for result in busy)} is being mirrored",
+                hint="its mirror sends what is missing; look again when the study has ended",
+            )
+        return "MLflow shows what the study database has"
+
+    return repair

@@ -10,13 +10,12 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import signal
 import sys
-import threading
 import warnings
 
 from tunelab.errors import TunelabError
 from tunelab.execution.log import say
+from tunelab.execution.orders import obey
 from tunelab.service.mirror.environment import prepare, tracking_uri
 from tunelab.service.mirror.loop import Orders, mirror
 from tunelab.storage.location import database_url
@@ -30,28 +29,17 @@ def main() -> None:
     parser.add_argument("--study", type=int, required=True, help="key of the study")
     arguments = parser.parse_args()
     orders = Orders()
-    # Ctrl-C reaches the whole process group; the parent decides what it means for the mirror.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # From a thread: the handler may interrupt the very wait whose lock the order needs.
-    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=orders.leave).start())
-    threading.Thread(target=_await_order, args=(orders,), daemon=True).start()
+    obey(orders.leave)
     prepare(os.environ)
     # What MLflow and Alembic have to tell is said by the mirror, in one line.
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
     try:
-        database = open_database(database_url(), create=False)
-        database.patience = Patience(OUTAGE_SECONDS, lambda: orders.leaving, say)
+        patience = Patience(OUTAGE_SECONDS, lambda: orders.leaving, say)
+        database = open_database(database_url(), create=False, patience=patience)
         mirror(database, arguments.study, tracking_uri(), orders)
     except TunelabError as error:
         sys.exit(f"error: {error}")
-
-
-def _await_order(orders: Orders) -> None:
-    # Not through sys.stdin: its lock would still be held when the interpreter shuts down.
-    while os.read(0, 1024):
-        pass
-    orders.leave()
 
 
 if __name__ == "__main__":

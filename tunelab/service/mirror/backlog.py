@@ -15,7 +15,7 @@ def unsent(database: Database, study_id: int) -> str | None:
     uri = without_credentials(tracking_uri())
     with database.read() as connection:
         study = study_by_id(connection, study_id)
-        n_trials = count_behind(connection, study_id, uri, study.state)
+        n_trials = count_behind(connection, study, uri)
         run = study_run(connection, study_id, uri)
     if n_trials:
         return "1 trial" if n_trials == 1 else f"{n_trials} trials"

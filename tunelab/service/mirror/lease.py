@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from tunelab.errors import DatabaseError
+from sqlalchemy import Connection
+
 from tunelab.storage.engine import Database
 from tunelab.storage.leases import (
     BEAT_SECONDS,
@@ -25,13 +27,42 @@ class LostMirrorLeaseError(Exception):
     """Another mirror has taken over."""
 
 
+class HeldLease:
+    """The lease while this process has it."""
+
+    def __init__(self, lease: Lease) -> None:
+        self._lease = lease
+        self.lost = threading.Event()
+
+    def check(self) -> None:
+        """Raise if the lease is known to be lost.
+
+        Raises:
+            LostMirrorLeaseError: If another holds it.
+        """
+        if self.lost.is_set():
+            raise LostMirrorLeaseError
+
+    def confirm(self, connection: Connection) -> None:
+        """See that what this transaction writes is written by the holder.
+
+        A process that was frozen for a minute may not know yet that another has taken over.
+
+        Raises:
+            LostMirrorLeaseError: If another holds it.
+        """
+        if not renew_lease(connection, self._lease):
+            self.lost.set()
+            raise LostMirrorLeaseError
+
+
 @contextmanager
 def held_lease(
     database: Database,
     study_id: int,
     give_up: Callable[[], bool],
     pause: Callable[[float], None],
-) -> Iterator[Callable[[], None] | None]:
+) -> Iterator[HeldLease | None]:
     """Wait for the study's mirror lease and keep it.
 
     Args:
@@ -41,7 +72,7 @@ def held_lease(
         pause: Waits between two attempts.
 
     Yields:
-        A function that raises `LostMirrorLeaseError` once another holds the lease.
+        The lease; None if it was given up.
     """
     lease: Lease | None = None
     while lease is None:
@@ -52,29 +83,22 @@ def held_lease(
                 yield None
                 return
             pause(POLL_SECONDS)
-    held = lease
-    done, lost = threading.Event(), threading.Event()
+    taken = lease
+    held, done = HeldLease(taken), threading.Event()
 
     def keep() -> None:
-        while not done.wait(BEAT_SECONDS):
-            try:
-                with database.write() as connection:
-                    if not renew_lease(connection, held):
-                        lost.set()
-                        return
-            except DatabaseError:
-                continue  # there are several beats to a lease's life
-
-    def check() -> None:
-        if lost.is_set():
-            raise LostMirrorLeaseError
+        while not held.lost.is_set() and not done.wait(BEAT_SECONDS):
+            # Whatever it is: there are several beats to a lease's life.
+            with contextlib.suppress(Exception), database.write() as connection:
+                if not renew_lease(connection, taken):
+                    held.lost.set()
 
     thread = threading.Thread(target=keep, daemon=True)
     thread.start()
     try:
-        yield check
+        yield held
     finally:
         done.set()
         thread.join()
         with database.write() as connection:
-            release_lease(connection, held)
+            release_lease(connection, taken)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -11,7 +12,7 @@ from tunelab.errors import DatabaseError, NotFoundError
 from tunelab.execution.log import say
 from tunelab.service.mirror.environment import sqlite_path, without_credentials
 from tunelab.service.mirror.failures import explain
-from tunelab.service.mirror.lease import LostMirrorLeaseError, held_lease
+from tunelab.service.mirror.lease import HeldLease, LostMirrorLeaseError, held_lease
 from tunelab.storage.engine import Database
 from tunelab.storage.mirror_runs import count_behind
 from tunelab.storage.outages import OutageError
@@ -20,6 +21,7 @@ from tunelab.storage.studies import study_by_id
 
 POLL_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 60.0  # between attempts while MLflow cannot be reached
+QUIET_SECONDS = 600.0  # without a failure, until the next is told again
 PICTURE_SECONDS = 10.0
 # After the order to leave: how long an unreachable MLflow is tried, how long one that answers is
 # used, and when the process ends even in the middle of a call.
@@ -93,10 +95,10 @@ def mirror(database: Database, study_id: int, tracking_uri: str, orders: Orders)
     outage = database.patience.begin()
     while True:
         try:
-            with held_lease(database, study_id, lambda: orders.leaving, orders.pause) as check:
+            with held_lease(database, study_id, lambda: orders.leaving, orders.pause) as lease:
                 outage.end()
-                if check is not None:
-                    _Mirror(database, study_id, tracking_uri, orders, check).run()
+                if lease is not None:
+                    _Mirror(database, study_id, tracking_uri, orders, lease).run()
             return
         except LostMirrorLeaseError:
             continue
@@ -113,14 +115,15 @@ class _Mirror:
         study_id: int,
         tracking_uri: str,
         orders: Orders,
-        check_lease: Callable[[], None],
+        lease: HeldLease,
     ) -> None:
         self._database = database
         self._study_id = study_id
         self._uri = tracking_uri
         self._orders = orders
-        self._check_lease = check_lease
-        self._failures = 0
+        self._lease = lease
+        self._failures = 0  # of passes, one after the other
+        self._failed_at = -math.inf
         self._drawn_at = time.monotonic()
 
     def run(self) -> None:
@@ -135,7 +138,7 @@ class _Mirror:
         while True:
             leaving = orders.leaving  # read before the pass: what is stored by then is sent
             news = False
-            self._check_lease()
+            self._lease.check()
             try:
                 if projection is None:
                     if sqlite_path(self._uri) is None:
@@ -145,7 +148,11 @@ class _Mirror:
                     finally:
                         orders.ready()
                     projection = Projection(
-                        self._database, self._study_id, tracking, self._between_trials
+                        self._database,
+                        self._study_id,
+                        tracking,
+                        self._between_trials,
+                        self._lease.confirm,
                     )
                 news = projection.run_pass()
                 self._failures = 0
@@ -171,7 +178,8 @@ class _Mirror:
     def _pause(self) -> float:
         if not self._failures:
             return POLL_SECONDS
-        return min(LONGEST_PAUSE_SECONDS, 2.0 ** (self._failures - 1))
+        doublings = min(self._failures - 1, 6)  # a night of absence is a thousand failures
+        return min(LONGEST_PAUSE_SECONDS, 2.0**doublings)
 
     def _picture_is_due(self, leaving: bool, news: bool) -> bool:
         if leaving:
@@ -179,8 +187,7 @@ class _Mirror:
         return time.monotonic() - self._drawn_at > PICTURE_SECONDS
 
     def _between_trials(self) -> None:
-        self._failures = 0
-        self._check_lease()
+        self._lease.check()
         if self._orders.seconds_over > SEND_SECONDS:
             raise _OutOfTimeError
 
@@ -190,14 +197,16 @@ class _Mirror:
 
     def _note_failure(self, error: Exception) -> None:
         self._failures += 1
-        if self._failures == 1:
+        quiet = time.monotonic() - self._failed_at
+        self._failed_at = time.monotonic()
+        if quiet > QUIET_SECONDS:  # one that fails now and then is one that fails
             what = explain(error, self._uri)
             say(f"warning: {what}; training goes on, and what is missed is sent later")
 
     def _report_rest(self) -> None:
         with self._database.read() as connection:
-            state = study_by_id(connection, self._study_id).state
-            left = count_behind(connection, self._study_id, without_credentials(self._uri), state)
+            study = study_by_id(connection, self._study_id)
+            left = count_behind(connection, study, without_credentials(self._uri))
         what = (
             f"{left} {'trial is' if left == 1 else 'trials are'}" if left else "the study's run is"
         )

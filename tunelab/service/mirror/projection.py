@@ -8,8 +8,10 @@ changes nothing in MLflow; runs that were created and not remembered are found b
 from __future__ import annotations
 
 import json
+import math
 import tempfile
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
@@ -49,19 +51,19 @@ from tunelab.storage.engine import Database
 from tunelab.storage.mirror_runs import (
     FINISHED,
     RUNNING,
-    STOPPED,
     MirrorRun,
     all_runs,
     forget,
     forget_runs,
     last_end,
     oldest_start,
+    open_or_stopped,
     remember,
     study_run,
     trial_runs,
     trials_behind,
 )
-from tunelab.storage.states import TrialState
+from tunelab.storage.states import StudyState, TrialState
 from tunelab.storage.studies import StudyRow, study_by_id
 from tunelab.storage.trials import (
     EpochRow,
@@ -74,6 +76,7 @@ from tunelab.storage.trials import (
 )
 
 SLICE = 50  # trials a pass: so much is sent at most before it is remembered
+CURVE_SECONDS = 10.0  # between two requests for a trial that runs: its epochs are sent together
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,7 @@ class Sent:
     """What the study's run has been sent: the document in its ``mirror_runs.sent``."""
 
     state: str = ""
+    ended: float | None = None  # a study that is stopped twice ends twice
     finished: int = -1
     n_trials: int = -1
     best: int | None = None
@@ -108,6 +112,8 @@ class Projection:
         study_id: Key of the study.
         tracking: Where the runs are.
         progressed: Called after each trial that has been sent; what it raises ends the pass.
+        confirm: Called in each transaction that remembers what was sent; raises if another process
+            does so by now.
     """
 
     def __init__(
@@ -116,11 +122,13 @@ class Projection:
         study_id: int,
         tracking: Tracking,
         progressed: Callable[[], None] = lambda: None,
+        confirm: Callable[[Connection], None] = lambda _: None,
     ) -> None:
         self._database = database
         self._study_id = study_id
         self._tracking = tracking
         self._progressed = progressed
+        self._confirm = confirm
         self._uri = without_credentials(tracking.uri)
         with database.read() as connection:
             study = study_by_id(connection, study_id)
@@ -134,6 +142,7 @@ class Projection:
         self._unremembered: dict[str, FoundRun] | None = None
         self._coloured: set[str] | None = None
         self._skipped: set[int] = set()
+        self._running: dict[int, float] = {}  # number of a trial that runs -> when it was sent
         self._doubtful = False  # a request was given up: it may have made a run all the same
 
     def run_pass(self) -> bool:
@@ -160,14 +169,19 @@ class Projection:
         parent = self._parent_run(study)
         with self._database.read() as connection:
             numbers = trials_behind(
-                connection, study.id, self._uri, study.state, limit=SLICE + len(self._skipped)
+                connection,
+                study,
+                self._uri,
+                limit=SLICE + len(self._skipped) + len(self._running),
             )
             numbers = [number for number in numbers if number not in self._skipped]
             trials = study_trials(connection, study.id, numbers=numbers) if numbers else []
+            trials = [trial for trial in trials if self._is_due(study, trial)]
             known = trial_runs(connection, study.id, self._uri, [trial.id for trial in trials])
             curves = self._curves(connection, trials, known)
+            best = best_trial(connection, study.id, maximize=self._maximize) if trials else None
         if trials:
-            self._send_trials(study, parent, trials, known, curves)
+            self._send_trials(study, parent, trials, known, curves, best)
         news = self._send_study(study) or bool(trials)
         if self._doubtful and not news:
             self._remove_doubles(parent)
@@ -189,10 +203,11 @@ class Projection:
             self._progress = Progress()
             self._skipped.clear()
             known = None
+        # The one before this may have died while a request of his was on its way.
+        self._doubtful = self._doubtful or known is not None
         if known is None:
             known = self._make_parent(study)
-            with self._database.write() as connection:
-                remember(connection, known)
+            self._remember([known])
         self._parent = known
         return known
 
@@ -222,6 +237,7 @@ class Projection:
         wanted = replace(
             sent,
             state=str(study.state),
+            ended=study.ended_at,
             finished=counts[TrialState.FINISHED],
             n_trials=study.n_trials,
             best=best.number if best and best_run else None,
@@ -245,8 +261,7 @@ class Projection:
         self._colour(parent, best_run)
         self._set_status(parent.run_id, study, sent.state)
         done = replace(parent, last_epoch=progress.number, sent=wanted.to_text())
-        with self._database.write() as connection:
-            remember(connection, done)
+        self._remember([done])
         self._progress, self._parent = progress, done
         return True
 
@@ -281,21 +296,40 @@ class Projection:
         trials: list[TrialRow],
         known: Mapping[int, MirrorRun],
         curves: Mapping[int, list[EpochRow]],
+        best: TrialRow | None,
     ) -> None:
         done: list[MirrorRun] = []
         try:
             for trial in trials:
                 run = known.get(trial.id)
+                if trial.state is TrialState.RUNNING:
+                    self._running[trial.number] = time.monotonic()
+                else:
+                    self._running.pop(trial.number, None)
+                is_best = best is not None and trial.id == best.id
                 try:
-                    done.append(self._send_trial(study, parent, trial, run, curves[trial.id]))
+                    done.append(
+                        self._send_trial(study, parent, trial, run, curves[trial.id], is_best)
+                    )
                 except RunGoneError:
                     # Somebody deleted this run in MLflow; that is respected, until the next start.
                     self._skipped.add(trial.number)
                 self._progressed()
         finally:
-            with self._database.write() as connection:
-                for row in done:
-                    remember(connection, row)
+            self._remember(done)
+
+    def _remember(self, runs: Sequence[MirrorRun]) -> None:
+        with self._database.write() as connection:
+            self._confirm(connection)
+            for run in runs:
+                remember(connection, run)
+
+    def _is_due(self, study: StudyRow, trial: TrialRow) -> bool:
+        """Whether to send what the trial's run lacks now; new epochs alone can wait a little."""
+        if trial.state is not TrialState.RUNNING or study.state is not StudyState.RUNNING:
+            return True
+        since = time.monotonic() - self._running.get(trial.number, -math.inf)
+        return since >= CURVE_SECONDS
 
     def _send_trial(
         self,
@@ -304,10 +338,13 @@ class Projection:
         trial: TrialRow,
         run: MirrorRun | None,
         curve: list[EpochRow],
+        is_best: bool,
     ) -> MirrorRun:
         writer, tracking = self._writer, self._tracking
         ended = trial.state is TrialState.FINISHED
         end_tags = writer.end_tags(trial, curve) if ended else {}
+        if is_best:
+            end_tags[COLOR_TAG] = BEST_COLOR  # with the rest: a request of its own is saved
         entries = Entries()
         if run is not None and ended and trial.attempts > 1 and self._is_outdated(run, curve):
             self._discard(run)  # MLflow takes no points back
@@ -326,7 +363,7 @@ class Projection:
                 run_id = found.run_id
                 entries.tags = {**writer.tags(trial), **end_tags, PARENT_TAG: parent.run_id}
             opened = found is None or found.status == RUNNING.upper()
-            sent = RUNNING if opened else STOPPED
+            sent = RUNNING if opened else ""
             run = MirrorRun(study.id, trial.id, self._uri, parent.experiment_id, run_id, 0, sent)
         else:
             entries.tags = end_tags
@@ -335,6 +372,8 @@ class Projection:
         if ended:
             writer.add_summary(entries, trial, curve)
         tracking.log(run.run_id, entries)
+        if is_best and self._coloured is not None:
+            self._coloured.add(run.run_id)
         state = self._set_trial_status(study, trial, run)
         reached = max([after, trial.n_epochs, *(row.epoch for row in curve)])
         return replace(run, last_epoch=reached, sent=state)
@@ -363,7 +402,7 @@ class Projection:
             self._tracking.reopen(run.run_id)
         if trial.state is TrialState.FINISHED:
             return FINISHED
-        return RUNNING if ended is None else STOPPED
+        return open_or_stopped(study)
 
     def _found(self, study: StudyRow, parent: MirrorRun, trial: TrialRow) -> FoundRun | None:
         """The trial's run, if one was created and could not be remembered."""
@@ -429,8 +468,7 @@ class Projection:
                 folder="plots",
             )
         done = replace(parent, sent=replace(sent, picture=sent.best).to_text())
-        with self._database.write() as connection:
-            remember(connection, done)
+        self._remember([done])
         self._parent = done
         return True
 

@@ -1,23 +1,30 @@
 """``tracking sync``: MLflow is made to show what the study database has.
 
 What is wrong is deleted or forgotten, and the mirror's own projection sends it again. A kill at
-any moment leaves what the next sync, or the next mirror, completes.
+any moment leaves what the next sync completes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from sqlalchemy import Connection
+
 from tunelab.service.mirror.comparison import Differences, compare
 from tunelab.service.mirror.environment import without_credentials
-from tunelab.service.mirror.projection import Projection
+from tunelab.service.mirror.projection import SLICE, Projection
 from tunelab.service.mirror.tracking import Tracking
 from tunelab.storage.engine import Database
-from tunelab.storage.mirror_runs import forget, forget_runs
+from tunelab.storage.mirror_runs import count_behind, forget, forget_runs
+from tunelab.storage.studies import study_by_id
 
 
 def repair(
-    database: Database, study_id: int, tracking: Tracking, progressed: Callable[[], None]
+    database: Database,
+    study_id: int,
+    tracking: Tracking,
+    progressed: Callable[[], None],
+    confirm: Callable[[Connection], None],
 ) -> Differences:
     """Repair the runs of one study. The caller holds the study's mirror lease.
 
@@ -26,6 +33,7 @@ def repair(
         study_id: Key of the study.
         tracking: Where the runs are.
         progressed: Called between runs; what it raises ends the work.
+        confirm: Called in each transaction that remembers runs; raises if the lease is lost.
 
     Returns:
         What was different before.
@@ -43,8 +51,18 @@ def repair(
             forget_runs(connection, study_id, without_credentials(tracking.uri))
         else:
             forget(connection, found.forgotten)
-    projection = Projection(database, study_id, tracking, progressed)
-    while projection.run_pass():
+    projection = Projection(database, study_id, tracking, progressed, confirm)
+    for _ in range(_passes(database, study_id, tracking.uri)):
+        if not projection.run_pass():
+            break
         progressed()
     projection.draw_best()
     return found.differences
+
+
+def _passes(database: Database, study_id: int, uri: str) -> int:
+    """How many passes send what is behind now: a study that runs is never at its end."""
+    with database.read() as connection:
+        study = study_by_id(connection, study_id)
+        behind = count_behind(connection, study, without_credentials(uri))
+    return 3 + behind // SLICE  # what the last trial changes at the study's own run comes last

@@ -1,8 +1,9 @@
-"""Run as ``python -m tunelab.service.mirror.sync [--repair] [--study ID]...``.
+"""Run as ``python -m tunelab.service.mirror.sync compare|repair|remove [--study ID]...``.
 
-Compares MLflow with the study database and repairs it, study by study. Each study is a line of
-JSON on standard output, and so is the error that ends the work. The databases come from the
-environment, as for the mirror; the end of the standard input means to leave.
+Compares MLflow with the study database, repairs it, or removes all that it shows, study by study.
+Each study is a line of JSON on standard output, and so is the error that ends the work. The
+databases come from the environment, as for the mirror; the end of the standard input means to
+leave.
 """
 
 from __future__ import annotations
@@ -11,15 +12,16 @@ import argparse
 import json
 import logging
 import os
-import signal
 import sys
 import threading
 import time
 import warnings
 from collections.abc import Callable
-from typing import Any
+from enum import StrEnum
+from typing import Any, TextIO
 
 from tunelab.errors import NotFoundError, TrackingError, TunelabError
+from tunelab.execution.orders import obey
 from tunelab.service.mirror.environment import prepare, tracking_uri
 from tunelab.service.mirror.failures import comes_from_mlflow, explain
 from tunelab.service.mirror.lease import LostMirrorLeaseError, held_lease
@@ -29,7 +31,16 @@ from tunelab.storage.location import database_url
 from tunelab.storage.schema import open_database
 from tunelab.storage.studies import all_studies, study_by_id
 
+_HARD_SECONDS = 10.0  # after the order to leave: a request that hangs is no reason to stay
 WAIT_SECONDS = 10.0  # for a mirror that holds a study's lease: one that sends its rest leaves soon
+
+
+class Action(StrEnum):
+    """What is done to each study's runs."""
+
+    COMPARE = "compare"
+    REPAIR = "repair"
+    REMOVE = "remove"
 
 
 class _LeaveError(Exception):
@@ -37,22 +48,22 @@ class _LeaveError(Exception):
 
 
 def main() -> None:
-    """Run one comparison or repair."""
+    """Run one comparison, repair or removal."""
     parser = argparse.ArgumentParser(prog="python -m tunelab.service.mirror.sync")
+    parser.add_argument("action", choices=list(Action))
     parser.add_argument("--study", type=int, action="append", help="key of a study")
-    parser.add_argument("--repair", action="store_true", help="repair what is different")
     arguments = parser.parse_args()
+    if arguments.action == Action.REMOVE and not arguments.study:
+        parser.error("whose runs are to be removed must be named")
     leave = threading.Event()
-    # Ctrl-C reaches the whole process group; the parent decides what it means here.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: leave.set())
-    threading.Thread(target=_await_order, args=(leave,), daemon=True).start()
+    obey(leave.set, hard_seconds=_HARD_SECONDS)
+    _keep_output_for_reports()
     prepare(os.environ)
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
     try:
         database = open_database(database_url(), create=False)
-        synchronize(database, arguments.study, arguments.repair, leave.is_set)
+        synchronize(database, arguments.study, Action(arguments.action), leave.is_set)
     except _LeaveError:
         sys.exit(1)
     except TunelabError as error:
@@ -61,7 +72,10 @@ def main() -> None:
 
 
 def synchronize(
-    database: Database, study_ids: list[int] | None, repairs: bool, should_leave: Callable[[], bool]
+    database: Database,
+    study_ids: list[int] | None,
+    action: Action,
+    should_leave: Callable[[], bool],
 ) -> None:
     """Go through the studies and print a line for each.
 
@@ -79,7 +93,7 @@ def synchronize(
         tracking = Tracking(uri)
         for key in keys:
             try:
-                _one(database, key, tracking, repairs, should_leave)
+                _one(database, key, tracking, action, should_leave)
             except NotFoundError:
                 continue  # it has been deleted meanwhile
     except (TunelabError, _LeaveError):
@@ -91,9 +105,10 @@ def synchronize(
 
 
 def _one(
-    database: Database, key: int, tracking: Any, repairs: bool, should_leave: Callable[[], bool]
+    database: Database, key: int, tracking: Any, action: Action, should_leave: Callable[[], bool]
 ) -> None:
     from tunelab.service.mirror.comparison import compare
+    from tunelab.service.mirror.removal import remove
     from tunelab.service.mirror.repair import repair
 
     with database.read() as connection:
@@ -103,7 +118,7 @@ def _one(
 
     def give_up() -> bool:
         nonlocal told
-        if not repairs or should_leave() or time.monotonic() > deadline:
+        if action is Action.COMPARE or should_leave() or time.monotonic() > deadline:
             return True
         if not told:
             told = True
@@ -114,18 +129,21 @@ def _one(
         if should_leave():
             raise _LeaveError
 
-    with held_lease(database, key, give_up, time.sleep) as check_lease:
-        if check_lease is None:
+    with held_lease(database, key, give_up, time.sleep) as lease:
+        if lease is None:
             _report(study=title, busy=True, holder=_holder(database, key))
             return
 
         def progressed() -> None:
             check()
-            check_lease()
+            lease.check()
 
         try:
-            if repairs:
-                differences = repair(database, key, tracking, progressed)
+            if action is Action.REMOVE:
+                _report(study=title, removed=remove(database, key, tracking, progressed))
+                return
+            if action is Action.REPAIR:
+                differences = repair(database, key, tracking, progressed, lease.confirm)
             else:
                 found = compare(database, key, tracking, every_point=False, progressed=progressed)
                 differences = found.differences
@@ -144,15 +162,18 @@ def _holder(database: Database, key: int) -> str | None:
     return f"process {owner.pid} on {owner.host.partition('pid:')[0]}"  # see Owner.host
 
 
+_reports: TextIO = sys.stdout
+
+
+def _keep_output_for_reports() -> None:
+    """Send to standard error what libraries print: only reports go to standard output."""
+    global _reports
+    _reports = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+
+
 def _report(**line: Any) -> None:
-    print(json.dumps(line), flush=True)
-
-
-def _await_order(leave: threading.Event) -> None:
-    # Not through sys.stdin: its lock would still be held when the interpreter shuts down.
-    while os.read(0, 1024):
-        pass
-    leave.set()
+    print(json.dumps(line), file=_reports, flush=True)
 
 
 if __name__ == "__main__":
