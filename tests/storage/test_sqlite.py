@@ -274,7 +274,7 @@ def test_a_file_on_a_disk_that_became_read_only_is_still_read(bench, monkeypatch
     monkeypatch.setattr(sqlite, "_cannot_change", lambda _path: True)
     still = Database(bench.database.url.render_as_string())
     assert names(still) == ["digits"]
-    with pytest.raises(DatabaseError, match="cannot write .*: it is read-only"):
+    with pytest.raises(DatabaseError, match=r"cannot write .*: it is read-only"):
         create(still, "another")
     still.close()
 
