@@ -15,6 +15,8 @@ Every row ends in the numbers that should be 0, and in ``ok`` if they are.
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 import time
 
 from benchmarks.faults.disks import damages, deletions, full_disks, full_log_disks, read_only_disks
@@ -39,18 +41,19 @@ EXPERIMENTS: dict[str, tuple[Experiment, int]] = {
     "cuts": (cuts, 60),
     "full_disks": (full_disks, 5),
     "read_only_disks": (read_only_disks, 5),
+    "full_log_disks": (full_log_disks, 3),
     "deletions": (deletions, 5),
     "damages": (damages, 5),
+    "locks": (locks, 40),
+    "long_locks": (locks, 90),
     "tracking": (tracking, 300),
     "trackings": (trackings, 1),
     "tracking_time": (tracking_time, 5),
-    "divergence": (divergence, 50),
-    "locks": (locks, 40),
-    "long_locks": (locks, 90),
     "first_starts": (first_starts, 30),
-    "full_log_disks": (full_log_disks, 3),
+    "divergence": (divergence, 50),
 }
-"""Name -> the experiment, and how often (outages: for how many seconds)."""
+"""Name -> the experiment, and how often; for how many seconds: outages, cuts, locks, long_locks,
+tracking; how many trials: divergence."""
 
 
 def main() -> None:
@@ -61,6 +64,8 @@ def main() -> None:
     parser.add_argument("--database", nargs="+", choices=kinds, default=kinds)
     parser.add_argument("--times", type=int, help="in the place of each experiment's own number")
     arguments = parser.parse_args()
+    # Also when it is ended from outside, disks are unmounted and servers are stopped.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with places(arguments.database) as all_places:
         for name in arguments.experiments or EXPERIMENTS:
             experiment, times = EXPERIMENTS[name]
@@ -68,7 +73,7 @@ def main() -> None:
                 began = time.monotonic()
                 told = experiment(place, arguments.times or times)
                 seconds = time.monotonic() - began
-                print(f"{name:13} {place.kind:10} {told}  [{seconds:.0f} s]", flush=True)
+                print(f"{name:15} {place.kind:10} {told}  [{seconds:.0f} s]", flush=True)
 
 
 if __name__ == "__main__":

@@ -50,6 +50,7 @@ def divergence(place: Place, times: int) -> str:
     space = _insert(folder, times)
     process = folder.start("--workers", "2")
     _, errors = listen(process).result(timeout=1800)
+    folder.tunelab("tracking", "sync", timeout=600)  # the mirror may have run out of time
     trials, epochs = _stored(folder)
     given = trials[:times]
     ends = [trial.end_reason for trial in given]

@@ -155,7 +155,8 @@ def counting_server(folder: Path) -> Iterator[tuple[str, Requests]]:
     before = os.environ.get(TRACKING_URI)
     os.environ[TRACKING_URI] = f"sqlite:///{folder / 'server.db'}"
     try:
-        server = start_server(free_port())
+        with contextlib.chdir(folder):  # where a server starts, there it puts artifacts
+            server = start_server(free_port())
     finally:
         del os.environ[TRACKING_URI]
         if before is not None:

@@ -156,12 +156,15 @@ def test_a_dry_run_estimates_the_time_from_an_epoch(call, study, home):
 def test_a_signal_in_the_middle_leaves_nothing_behind(study, tmp_path, number):
     scratch = tmp_path / "scratch"
     scratch.mkdir()
+    # A shell starts what runs in the background with SIGINT ignored, and so would the tests.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         [sys.executable, "-m", "tunelab", "study", "validate", "flowers.yaml", "--dry-run"],
         env={**os.environ, "TMPDIR": str(scratch)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
+    signal.signal(signal.SIGINT, before)
     deadline = time.monotonic() + 30
     while not list(scratch.iterdir()) and time.monotonic() < deadline:
         assert process.poll() is None, process.communicate()

@@ -546,7 +546,7 @@ def test_one_that_fails_now_and_then_is_told_of_once(
 
 def test_an_absence_of_any_length_is_borne(database: Database) -> None:
     study = new_study(database)
-    lease = HeldLease(Lease("", "", 1))
+    lease = HeldLease(database, Lease("", "", 1))
     waiting = loop._Mirror(database, study.id, tracking_uri(), Orders(), lease)
     pauses = []
     for failures in (1, 2, 7, 100, 5000):

@@ -210,6 +210,20 @@ def test_whatever_mlflow_does_it_costs_one_line_and_no_more_than_seconds(
 
 
 @pytest.mark.long
+def test_an_mlflow_that_is_silent_to_the_end_is_named_though_no_call_has_failed_yet(
+    tmp_path: Path, database: Database
+) -> None:
+    study = new_study(database, 2, 3)
+    with hanging() as address:
+        mirror = start_mirror(tmp_path, study, f"http://me:s3cret@{address}")
+        out, err = mirror.communicate(timeout=60)  # the end of its standard input
+    assert (mirror.returncode, out) == (0, "")
+    warning, rest = err.splitlines()
+    assert warning.startswith(f"warning: MLflow at http://***@{address} has not answered")
+    assert "2 trials are not up to date in MLflow" in rest
+
+
+@pytest.mark.long
 def test_killed_again_and_again_in_mid_write_nothing_is_double_or_left_open(
     tmp_path: Path, database: Database, tracking_database: Path
 ) -> None:

@@ -75,7 +75,7 @@ def test_database_command_line_and_mlflow_agree(folder):
     # Once more: there is nothing to do, and that takes neither workers nor MLflow.
     before = time.monotonic()
     assert "finished" in folder.tunelab("study", "start", "small.yaml")
-    assert time.monotonic() - before < 5
+    assert time.monotonic() - before < 15  # 5 on a machine that does nothing else
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_a_time_limit_ends_the_study_with_what_it_has(unmirrored):
     unmirrored.write_study(10_000)
     before = time.monotonic()
     unmirrored.tunelab("study", "start", "small.yaml", "--timeout", "8s", "--workers", "2")
-    assert time.monotonic() - before < 30
+    assert time.monotonic() - before < 60  # 30 likewise
     shown = unmirrored.json("study", "show", "small")
     assert shown["state"] == "finished"
     assert shown["end_reason"] == "study time ended"

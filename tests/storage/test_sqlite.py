@@ -267,3 +267,20 @@ def test_a_reader_sees_one_state_of_the_database(bench):
         create(bench.database, "other")
         assert len(all_studies(connection)) == 1
     assert len(names(bench.database)) == 2
+
+
+def test_a_file_on_a_disk_that_became_read_only_is_still_read(bench, monkeypatch):
+    bench.database.close()
+    monkeypatch.setattr(sqlite, "_cannot_change", lambda _path: True)
+    still = Database(bench.database.url.render_as_string())
+    assert names(still) == ["digits"]
+    with pytest.raises(DatabaseError, match=r"cannot write .*: it is read-only"):
+        create(still, "another")
+    still.close()
+
+
+def test_a_document_that_is_none_is_damage_and_no_mistake_of_the_programs(bench):
+    with bench.database.write() as connection:
+        connection.exec_driver_sql("UPDATE studies SET spec = '{bad'")
+    with pytest.raises(DatabaseError, match="is damaged: what should be a JSON document is none"):
+        names(bench.database)

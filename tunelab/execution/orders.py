@@ -23,8 +23,11 @@ def obey(leave: Callable[[], None], *, hard_seconds: float | None = None) -> Non
             process may be gone. None: it sees to that itself.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # From a thread: the handler may interrupt the very wait whose lock ``leave`` needs.
-    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=leave).start())
+    asked, ask = os.pipe()
+
+    def await_signal() -> None:
+        while os.read(asked, 1):
+            leave()
 
     def await_end() -> None:
         # Not through sys.stdin: its lock would still be held when the interpreter shuts down.
@@ -35,4 +38,8 @@ def obey(leave: Callable[[], None], *, hard_seconds: float | None = None) -> Non
             time.sleep(hard_seconds)
             os._exit(1)
 
-    threading.Thread(target=await_end, daemon=True).start()
+    for wait in (await_signal, await_end):
+        threading.Thread(target=wait, daemon=True).start()
+    # The handler itself may interrupt the very wait whose lock ``leave`` needs, or a trial that
+    # has used up the memory that it may have: it does no more than this.
+    signal.signal(signal.SIGTERM, lambda *_: os.write(ask, b"!"))

@@ -43,6 +43,7 @@ from tunelab.storage.outages import OUTAGE_SECONDS, OutageError, Patience
 from tunelab.storage.owners import Owner
 from tunelab.storage.states import CANCELLED, STOPPED, StudyState
 from tunelab.storage.studies import StudyRow, mark_started, study_by_id
+from tunelab.storage.workers import dead_workers, strike_out
 
 if TYPE_CHECKING:  # Optuna is loaded when the workers are on their way
     from tunelab.tuning.coordinator import Coordinator
@@ -210,12 +211,18 @@ def _run(
         # Also on an error, or when the caller stops listening.
         workers.leave()
         if not ended:
-            database.attempt(lambda connection: requeue_lost(connection, study_id, blamed=False))
+            database.attempt(lambda connection: _take_stock(connection, study_id))
             if coordinator is not None:
                 coordinator.suspend(CANCELLED if cancelled else STOPPED)
         with contextlib.suppress(OutageError):  # then it ends with this process
             database.attempt(lambda connection: release_lease(connection, lease))
     yield from watcher.poll()
+
+
+def _take_stock(connection: Connection, study_id: int) -> None:
+    """Behind the last worker: what those had that were killed waits again."""
+    requeue_lost(connection, study_id, blamed=False)
+    strike_out(connection, dead_workers(connection))
 
 
 def _notices(said: list[str]) -> Events:

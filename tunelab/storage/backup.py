@@ -7,6 +7,7 @@ columns, a backup also moves studies from SQLite to PostgreSQL and back.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -249,6 +250,10 @@ def _source_named(path: Path) -> Iterator[None]:
         yield
     except DBAPIError as error:
         raise DatabaseError(f"cannot read the backup {path}: {error.orig}") from error
+    except json.JSONDecodeError as error:
+        raise DatabaseError(
+            f"the backup {path} is damaged: what should be a JSON document is none ({error.msg})"
+        ) from error
 
 
 def _count(n: int, one: str, many: str | None = None) -> str:

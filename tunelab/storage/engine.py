@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -158,6 +159,11 @@ class Database:
             yield
         except DBAPIError as error:
             raise self._named(error) from error
+        except json.JSONDecodeError as error:
+            raise DatabaseError(
+                f"{self} is damaged: what should be a JSON document is none ({error.msg})",
+                hint="restore a backup of it: tunelab db restore",
+            ) from error
 
     def _named(self, error: DBAPIError) -> DatabaseError:
         """What a driver's error means to the person who runs the study."""

@@ -45,18 +45,24 @@ def create_sqlite_engine(url: URL) -> Engine:
     engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
 
     @event.listens_for(engine, "do_connect")
-    def create_private(_dialect: Any, _record: Any, _args: Any, _kwargs: Any) -> None:
+    def open_file(_dialect: Any, _record: Any, _args: Any, _kwargs: Any) -> Any:
         path = Path(url.database or "")
+        if _cannot_change(path):
+            uri = f"{path.absolute().as_uri()}?immutable=1"
+            return sqlite3.connect(uri, uri=True, check_same_thread=False)
         if path.parent.is_dir() and not path.exists():
             # 0600 from the start: a study tells about data. O_CREAT leaves an existing file alone.
             try:
                 os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
             except OSError as error:
                 raise DatabaseError(f"cannot create {path}: {error.strerror}") from error
+        return None
 
     @event.listens_for(engine, "connect")
     def configure(connection: sqlite3.Connection, _record: ConnectionPoolEntry) -> None:
         connection.isolation_level = None  # SQLAlchemy's begin event decides, not the driver
+        if _cannot_change(Path(url.database or "")):
+            return
         _use_wal(connection)
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
@@ -117,6 +123,17 @@ def free_bytes(path: Path) -> int:
         return shutil.disk_usage(path.parent).free
     except OSError:
         return 0
+
+
+def _cannot_change(path: Path) -> bool:
+    """Whether the file is whole and lies on a disk that has become read-only.
+
+    In WAL mode SQLite makes files beside it even to read it, unless it is told that nobody writes.
+    """
+    wal = path.with_name(path.name + "-wal")
+    if not hasattr(os, "statvfs") or not path.is_file() or wal.exists():
+        return False
+    return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
 
 
 def _unwritable(path: Path) -> Path:

@@ -126,8 +126,11 @@ def abandoned(database: Database) -> Iterator[Finding]:
                 strike_out(connection, dead_workers(connection))
             return "struck out the workers that are gone"
 
-        workers = "1 worker that is" if len(dead) == 1 else f"{len(dead)} workers that are"
-        yield wrong("workers", f"{workers} gone stands in the list", _FIX, strike)
+        one = len(dead) == 1
+        workers = (
+            "1 worker that is gone stands" if one else f"{len(dead)} workers that are gone stand"
+        )
+        yield wrong("workers", f"{workers} in the list", _FIX, strike)
     if not (leases or dead or any(numbers for _, numbers in lost)):
         yield ok("processes", "nothing is held by one that is gone")
 

@@ -30,7 +30,8 @@ class LostMirrorLeaseError(Exception):
 class HeldLease:
     """The lease while this process has it."""
 
-    def __init__(self, lease: Lease) -> None:
+    def __init__(self, database: Database, lease: Lease) -> None:
+        self._database = database
         self._lease = lease
         self.lost = threading.Event()
 
@@ -42,6 +43,11 @@ class HeldLease:
         """
         if self.lost.is_set():
             raise LostMirrorLeaseError
+
+    def release(self) -> None:
+        """Give it up, unless another has it by now."""
+        with self._database.write() as connection:
+            release_lease(connection, self._lease)
 
     def confirm(self, connection: Connection) -> None:
         """See that what this transaction writes is written by the holder.
@@ -84,7 +90,7 @@ def held_lease(
                 return
             pause(POLL_SECONDS)
     taken = lease
-    held, done = HeldLease(taken), threading.Event()
+    held, done = HeldLease(database, taken), threading.Event()
 
     def keep() -> None:
         while not held.lost.is_set() and not done.wait(BEAT_SECONDS):
@@ -100,5 +106,4 @@ def held_lease(
     finally:
         done.set()
         thread.join()
-        with database.write() as connection:
-            release_lease(connection, taken)
+        held.release()

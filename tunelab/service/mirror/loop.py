@@ -215,7 +215,11 @@ class _Mirror:
     def _abandon(self) -> None:
         # A call that hangs cannot be ended, and need not be: what was not remembered is sent anew.
         try:
+            if not math.isfinite(self._failed_at):  # the call would be the first to fail
+                place = without_credentials(self._uri)
+                say(f"warning: MLflow at {place} has not answered in the time that was left")
             self._report_rest()
+            self._lease.release()
         finally:
             os._exit(0)
 

@@ -179,8 +179,9 @@ class Projection:
             trials = [trial for trial in trials if self._is_due(study, trial)]
             known = trial_runs(connection, study.id, self._uri, [trial.id for trial in trials])
             curves = self._curves(connection, trials, known)
+            best = best_trial(connection, study.id, maximize=self._maximize) if trials else None
         if trials:
-            self._send_trials(study, parent, trials, known, curves)
+            self._send_trials(study, parent, trials, known, curves, best)
         news = self._send_study(study) or bool(trials)
         if self._doubtful and not news:
             self._remove_doubles(parent)
@@ -295,6 +296,7 @@ class Projection:
         trials: list[TrialRow],
         known: Mapping[int, MirrorRun],
         curves: Mapping[int, list[EpochRow]],
+        best: TrialRow | None,
     ) -> None:
         done: list[MirrorRun] = []
         try:
@@ -304,8 +306,11 @@ class Projection:
                     self._running[trial.number] = time.monotonic()
                 else:
                     self._running.pop(trial.number, None)
+                is_best = best is not None and trial.id == best.id
                 try:
-                    done.append(self._send_trial(study, parent, trial, run, curves[trial.id]))
+                    done.append(
+                        self._send_trial(study, parent, trial, run, curves[trial.id], is_best)
+                    )
                 except RunGoneError:
                     # Somebody deleted this run in MLflow; that is respected, until the next start.
                     self._skipped.add(trial.number)
@@ -333,10 +338,13 @@ class Projection:
         trial: TrialRow,
         run: MirrorRun | None,
         curve: list[EpochRow],
+        is_best: bool,
     ) -> MirrorRun:
         writer, tracking = self._writer, self._tracking
         ended = trial.state is TrialState.FINISHED
         end_tags = writer.end_tags(trial, curve) if ended else {}
+        if is_best:
+            end_tags[COLOR_TAG] = BEST_COLOR  # with the rest: a request of its own is saved
         entries = Entries()
         if run is not None and ended and trial.attempts > 1 and self._is_outdated(run, curve):
             self._discard(run)  # MLflow takes no points back
@@ -364,6 +372,8 @@ class Projection:
         if ended:
             writer.add_summary(entries, trial, curve)
         tracking.log(run.run_id, entries)
+        if is_best and self._coloured is not None:
+            self._coloured.add(run.run_id)
         state = self._set_trial_status(study, trial, run)
         reached = max([after, trial.n_epochs, *(row.epoch for row in curve)])
         return replace(run, last_epoch=reached, sent=state)
