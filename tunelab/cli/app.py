@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from tunelab.cli import controller_commands, methods, study_read, study_run, tracking_commands
 from tunelab.cli import db as db_commands
-from tunelab.cli import methods, study_read, study_run, tracking_commands
 from tunelab.cli.console import put
 from tunelab.cli.options import AsJson, Port
 
@@ -35,6 +35,8 @@ db = _group("Upgrade, back up and restore the study database.")
 app.add_typer(db, name="db")
 tracking = _group("Repair what MLflow shows.")
 app.add_typer(tracking, name="tracking")
+controller = _group("Lead the studies of a service.")
+app.add_typer(controller, name="controller")
 
 
 def _version(given: bool) -> None:
@@ -81,6 +83,11 @@ def _tracking(context: typer.Context) -> None:
     _help_without_command(context)
 
 
+@controller.callback(epilog="Example: tunelab controller run")
+def _controller(context: typer.Context) -> None:
+    _help_without_command(context)
+
+
 @app.command(epilog="Example: tunelab ui --port 5001")
 def ui(port: Port = 5000) -> None:
     """Serve the MLflow dashboard on this machine until Ctrl-C."""
@@ -107,6 +114,7 @@ for _commands in (study_run, study_read):
     _commands.register(study)
 db_commands.register(db)
 tracking_commands.register(tracking)
+controller_commands.register(controller)
 methods.register(app)
 
 

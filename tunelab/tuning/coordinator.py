@@ -130,6 +130,20 @@ class Coordinator:
         self._restore()
 
     @property
+    def n_workers(self) -> int:
+        """Number of workers to keep busy.
+
+        It may change while the study runs, but not from or to 1, which is another way to propose.
+        """
+        return self._n_workers
+
+    @n_workers.setter
+    def n_workers(self, n_workers: int) -> None:
+        if (n_workers == 1) != (self._n_workers == 1):
+            raise ValueError(f"{self._n_workers} workers cannot become {n_workers}")
+        self._n_workers = n_workers
+
+    @property
     def running_seconds(self) -> float:
         """How long the study has run, earlier runs included."""
         return self._seconds_before + time.monotonic() - self._started
