@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from contextlib import closing
+from pathlib import Path
 
 from tunelab.cli.console import tell
 from tunelab.cli.formats import clean, instant
@@ -16,7 +17,7 @@ from tunelab.storage.outages import Patience
 from tunelab.storage.schema import open_database
 
 
-def run_and_tell() -> int:
+def run_and_tell(studies: Path | None) -> int:
     """Run a controller until a signal, a line for everything that it does.
 
     Returns:
@@ -28,7 +29,7 @@ def run_and_tell() -> int:
         database.patience = Patience(math.inf, lambda: stop.signal is not None, _log)
         with two_step_signals(stop.request, before_exit=lambda: None):
             _log(f"controller started on {database}")
-            with closing(control(database, stop)) as said:
+            with closing(control(database, studies, stop)) as said:
                 for line in said:
                     if line is not None:
                         _log(line)

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
+
+StudiesFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--studies",
+        metavar="FOLDER",
+        help="Folder of study files; those with an enabled sweep start by themselves.",
+        show_default=False,
+    ),
+]
 
 
 def register(group: typer.Typer) -> None:
     """Add these commands to ``tunelab controller``."""
-    group.command(epilog="Example: tunelab controller run")(run)
+    group.command(epilog="Example: tunelab controller run --studies studies")(run)
 
 
-def run() -> None:
-    """Lead the submitted studies, until Ctrl-C.
+def run(studies: StudiesFolder = None) -> None:
+    """Lead the submitted studies and start the sweeps, until Ctrl-C.
 
-    Each study that was submitted gets a coordinator of its own. Several controllers may run on one
-    database: when one dies, another goes on.
+    Each study that was submitted gets a coordinator of its own; a sweep starts at its times. When
+    one of several controllers dies, the others go on.
     """
     from tunelab.cli.controller import run_and_tell
 
-    raise typer.Exit(run_and_tell())
+    raise typer.Exit(run_and_tell(studies))

@@ -1,4 +1,4 @@
-"""The controller: sees to it that every running study of the service has a coordinator.
+"""The controller: starts sweeps, and sees to it that every study of the service is coordinated.
 
 It keeps nothing to itself: which studies run, and which of them are led, stands in the database. So
 any number of controllers may run, and when one dies another goes on where it was.
@@ -6,20 +6,29 @@ any number of controllers may run, and when one dies another goes on where it wa
 
 from __future__ import annotations
 
+import contextlib
+import queue
+import threading
 import time
 from collections.abc import Generator
 from dataclasses import dataclass
+from pathlib import Path
 
 from sqlalchemy import Connection
 
 from tunelab.service.children import Child
 from tunelab.service.running import StopRequest
+from tunelab.service.sweeps.folder import StudiesFolder
+from tunelab.service.sweeps.scheduler import Scheduler
+from tunelab.storage.clock import database_time
 from tunelab.storage.engine import Database
 from tunelab.storage.leases import coordinator_lease, lease_holder
+from tunelab.storage.owners import Owner
 from tunelab.storage.states import Executor
 from tunelab.storage.studies import StudyRow, running_studies
 
 LOOK_SECONDS = 0.5
+SCHEDULE_SECONDS = 1.0
 LEAVE_SECONDS = 3.0  # for a coordinator to give up its lease
 _AGAIN_SECONDS = (1.0, 5.0, 30.0, 120.0)  # until one that failed is replaced: each time longer
 
@@ -96,11 +105,63 @@ class Coordinators:
         return Child("tunelab.service.coordinator", arguments, self._database, log, goes_on=True)
 
 
-def control(database: Database, stop: StopRequest) -> Generator[str | None, None, None]:
+class SweepThread:
+    """Runs a scheduler beside the coordinators: to prepare data may take minutes.
+
+    It is not waited for at the end. What it is about to start then, another controller takes up.
+
+    Args:
+        database: The study database.
+        folder: The folder of study files that is watched; None for none.
+    """
+
+    def __init__(self, database: Database, folder: Path | None) -> None:
+        self._database = database
+        self._folder = None if folder is None else StudiesFolder(database, folder)
+        self._scheduler = Scheduler(database, Owner.this_process())
+        self._said: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._error: BaseException | None = None
+        self._left = threading.Event()
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def said(self) -> list[str]:
+        """What there is to say since the last call.
+
+        Raises:
+            DatabaseError: If the database has failed.
+        """
+        lines = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                lines.append(self._said.get_nowait())
+        if self._error is not None and not lines:
+            raise self._error
+        return lines
+
+    def leave(self) -> None:
+        """Begin nothing more."""
+        self._left.set()
+
+    def _run(self) -> None:
+        try:
+            while not self._left.is_set():
+                now = self._database.fetch(database_time)
+                lines = [] if self._folder is None else self._folder.scan(now)
+                for line in [*lines, *self._scheduler.tick(now)]:
+                    self._said.put(line)
+                self._left.wait(SCHEDULE_SECONDS)
+        except BaseException as error:  # told by the thread that listens
+            self._error = error
+
+
+def control(
+    database: Database, folder: Path | None, stop: StopRequest
+) -> Generator[str | None, None, None]:
     """Run a controller until it is to leave; behind it none of its processes runs.
 
     Args:
         database: The study database; its patience decides how an outage is borne.
+        folder: The folder whose enabled sweeps are taken up; None for none.
         stop: Read several times a second.
 
     Yields:
@@ -110,12 +171,15 @@ def control(database: Database, stop: StopRequest) -> Generator[str | None, None
         DatabaseError: If the database fails.
     """
     coordinators = Coordinators(database)
+    sweeps = SweepThread(database, folder)
     try:
         while stop.signal is None:
+            yield from sweeps.said()
             yield from coordinators.tend()
             yield None
             time.sleep(LOOK_SECONDS)
     finally:
+        sweeps.leave()
         coordinators.leave()
 
 
