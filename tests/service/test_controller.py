@@ -202,36 +202,3 @@ def test_a_stopped_study_is_taken_up_again_by_submitting_it(submitted):
         StudyState.RUNNING,
         Executor.EXTERNAL,
     )
-
-
-SWEEP = """\
-name: swept
-task: classification
-data: {source: sklearn, name: iris}
-search: {trials: 4, max_epochs: 3, seed: 1}
-sweep: {cron: "* * * * *", overlap: queue, start_from_best: 2}
-"""
-
-
-@pytest.mark.long
-def test_two_controllers_start_a_sweep_on_its_minute_and_the_next_starts_from_the_best(service):
-    folder = service.folder
-    studies = folder.path / "studies"
-    studies.mkdir()
-    (studies / "swept.yaml").write_text(SWEEP)
-    service.controller("--studies", "studies")
-    service.controller("--studies", "studies")
-    for generation in (1, 2):
-        folder.wait_for(f"SELECT count(*) >= {generation} FROM studies", seconds=90)
-        service.worker(generation)
-        query = f"SELECT state = 'finished' FROM studies WHERE generation = {generation}"
-        folder.wait_for(query, seconds=60)
-    folder.tunelab("sweep", "pause", "swept")
-    launched = folder.sql("SELECT slot_at, study_id FROM sweep_slots WHERE study_id IS NOT NULL")
-    assert len({slot for slot, _ in launched}) == len({study for _, study in launched})
-    started = "SELECT t.{} FROM trials t WHERE t.study_id = {} AND {}"
-    value = "t.end_reason IN ('completed', 'early_stopped') ORDER BY t.value LIMIT 3"
-    best = [row for (row,) in folder.sql(started.format("hyperparameters", 1, value))]
-    first = "t.number IN (1, 2) ORDER BY t.number"
-    proposed = [row for (row,) in folder.sql(started.format("hyperparameters", 2, first))]
-    assert set(proposed) <= set(best)
