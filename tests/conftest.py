@@ -1,4 +1,4 @@
-"""What tests of several rings share: databases on a PostgreSQL server."""
+"""What tests of several rings share: study databases, also on a PostgreSQL server."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.postgresql import Databases, databases
+from tunelab.storage.engine import Database
 from tunelab.storage.schema import open_database
 
 
@@ -39,3 +40,24 @@ def postgresql_url(postgresql: Databases, postgresql_template: str) -> Iterator[
     url = postgresql.create(postgresql_template)
     yield url
     postgresql.drop([url])
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("template") / "tunelab.db"
+    open_database(f"sqlite:///{path}").close()
+    return path
+
+
+@pytest.fixture
+def sqlite_url(template: Path, tmp_path: Path) -> str:
+    shutil.copy(template, tmp_path / "tunelab.db")
+    return f"sqlite:///{tmp_path / 'tunelab.db'}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest) -> Iterator[Database]:
+    """An empty study database, one after the other of each kind."""
+    database = open_database(request.getfixturevalue(f"{request.param}_url"))
+    yield database
+    database.close()

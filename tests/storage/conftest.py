@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +18,6 @@ from tunelab.storage.engine import Database
 from tunelab.storage.owners import Owner, start_time
 from tunelab.storage.recorder import Outcome
 from tunelab.storage.rungs import RungLimits
-from tunelab.storage.schema import open_database
 from tunelab.storage.states import EndReason
 from tunelab.storage.studies import StudyRow, create_study
 from tunelab.storage.tables import metadata, trials
@@ -140,27 +137,6 @@ class Counter:
     @property
     def statements(self) -> int:
         return len(self.texts)
-
-
-@pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("template") / "tunelab.db"
-    open_database(f"sqlite:///{path}").close()
-    return path
-
-
-@pytest.fixture
-def sqlite_url(template: Path, tmp_path: Path) -> str:
-    shutil.copy(template, tmp_path / "tunelab.db")
-    return f"sqlite:///{tmp_path / 'tunelab.db'}"
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest) -> Iterator[Database]:
-    """An empty study database, one after the other of each kind."""
-    database = open_database(request.getfixturevalue(f"{request.param}_url"))
-    yield database
-    database.close()
 
 
 @pytest.fixture

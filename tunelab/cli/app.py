@@ -6,8 +6,15 @@ from typing import Annotated, Any
 
 import typer
 
+from tunelab.cli import (
+    controller_commands,
+    methods,
+    study_read,
+    study_run,
+    sweep_commands,
+    tracking_commands,
+)
 from tunelab.cli import db as db_commands
-from tunelab.cli import methods, study_read, study_run, tracking_commands
 from tunelab.cli.console import put
 from tunelab.cli.options import AsJson, Port
 
@@ -35,6 +42,10 @@ db = _group("Upgrade, back up and restore the study database.")
 app.add_typer(db, name="db")
 tracking = _group("Repair what MLflow shows.")
 app.add_typer(tracking, name="tracking")
+controller = _group("Lead the studies of a service, and start its sweeps.")
+app.add_typer(controller, name="controller")
+sweep = _group("Start studies by the clock, as a new generation each time.")
+app.add_typer(sweep, name="sweep")
 
 
 def _version(given: bool) -> None:
@@ -81,6 +92,16 @@ def _tracking(context: typer.Context) -> None:
     _help_without_command(context)
 
 
+@controller.callback(epilog="Example: tunelab controller run --studies studies")
+def _controller(context: typer.Context) -> None:
+    _help_without_command(context)
+
+
+@sweep.callback(epilog="Example: tunelab sweep add studies/nightly.yaml")
+def _sweep(context: typer.Context) -> None:
+    _help_without_command(context)
+
+
 @app.command(epilog="Example: tunelab ui --port 5001")
 def ui(port: Port = 5000) -> None:
     """Serve the MLflow dashboard on this machine until Ctrl-C."""
@@ -107,6 +128,8 @@ for _commands in (study_run, study_read):
     _commands.register(study)
 db_commands.register(db)
 tracking_commands.register(tracking)
+controller_commands.register(controller)
+sweep_commands.register(sweep)
 methods.register(app)
 
 

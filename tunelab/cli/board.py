@@ -62,6 +62,7 @@ class Board:
         self.summary: StudySummary | None = None
         self.best: TrialRow | None = None
         self.n_workers = 0
+        self.watches = False  # others run the study, and go on when this process leaves
         self._finished_before = 0
         self._n_seen = 0
         self._epochs_trained = 0
@@ -74,6 +75,7 @@ class Board:
             self.summary = event.summary
             self.best = event.summary.best
             self.n_workers = event.n_workers
+            self.watches = event.watches
             self._finished_before = event.summary.n_finished
             self._epochs_trained = event.summary.epochs_trained
             self._started = self._clock()

@@ -50,7 +50,9 @@ def status_line(board: Board, width: int) -> Text:
 def footer(board: Board, width: int, *, stopping: bool) -> Text:
     """The outcomes so far, and what Ctrl-C does."""
     keys = "Ctrl-C stops gracefully"
-    if stopping:
+    if board.watches:
+        keys = "leaving" if stopping else "Ctrl-C leaves, the study goes on"
+    elif stopping:
         keys = "stopping, nothing is lost; Ctrl-C again leaves at once"
     elif board.n_finished >= board.n_total:
         keys = "sending the rest to MLflow"

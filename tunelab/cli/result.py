@@ -21,7 +21,13 @@ from tunelab.storage.states import StudyState, TrialState
 from tunelab.storage.studies import StudyRow
 from tunelab.storage.trials import EpochRow, TrialRow, trial_curve
 
-_STATE_STYLES = {"running": "cyan", "finished": "green", "stopped": "yellow", "interrupted": "red"}
+_STATE_STYLES = {
+    "queued": "cyan",
+    "running": "cyan",
+    "finished": "green",
+    "stopped": "yellow",
+    "interrupted": "red",
+}
 
 
 @dataclass(frozen=True)
@@ -173,7 +179,9 @@ def _next(summary: StudySummary) -> Text:
     commands = []
     if summary.state in ("stopped", "interrupted"):
         commands.append(f"tunelab study resume {name}")
-    if summary.state == "running":
+    if summary.state == "queued":
+        commands.append(f"tunelab study watch {name}")
+    if summary.state in ("queued", "running"):
         commands.append(f"tunelab study stop {name}")
     if summary.n_finished:
         commands.append(f"tunelab study trials {name} --sort value")

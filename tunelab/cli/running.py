@@ -14,12 +14,13 @@ from tunelab.cli.tracking import check_tracking_uri
 from tunelab.cli.views import choose_view
 from tunelab.errors import NoCompletedTrialError
 from tunelab.service.events import StudyFinished
+from tunelab.service.following import follow_study
 from tunelab.service.launch import check_result
 from tunelab.service.mirror.environment import tracking_uri
 from tunelab.service.running import Events, StopRequest, catch_up, run_study
 from tunelab.storage.engine import Database
 from tunelab.storage.states import StudyState
-from tunelab.storage.studies import StudyRow, study_by_id
+from tunelab.storage.studies import StudyRow, get_study, study_by_id
 
 
 def check_mirror(mirrored: bool) -> None:
@@ -75,6 +76,26 @@ def run(
         return _exit_code(database, result, stop, go_on)
     finally:
         database.close()
+
+
+def follow(database: Database, name: str, *, as_json: bool) -> int:
+    """Show how a study goes that others run, and print its result.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        NotFoundError: If there is no such study.
+    """
+    with database.read() as connection:
+        study = get_study(connection, name)
+    stop = StopRequest()
+    if study.state is StudyState.RUNNING or as_json:
+        _follow(database, study, follow_study(database, study, stop), stop, as_json=as_json)
+    result = _read(database, study)
+    if not as_json:
+        show_result(result, as_json=False)
+    return _exit_code(database, result, stop, f"tunelab study resume {study.name}")
 
 
 def _follow(

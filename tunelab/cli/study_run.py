@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tunelab.cli.console import tell
+from tunelab.cli.console import put, tell
 from tunelab.cli.database import existing_database
 from tunelab.cli.options import (
     AsJson,
@@ -25,6 +25,8 @@ from tunelab.cli.options import (
 def register(group: typer.Typer) -> None:
     """Add these commands to ``tunelab study``."""
     group.command(epilog="Example: tunelab study start studies/digits.yaml --trials 100")(start)
+    group.command(epilog="Example: tunelab study submit studies/digits.yaml")(submit)
+    group.command(epilog="Example: tunelab study watch digits")(watch)
     group.command(epilog="Example: tunelab study resume digits")(resume)
     group.command(epilog="Example: tunelab study stop digits")(stop)
     group.command(epilog="Example: tunelab study delete digits --yes")(delete)
@@ -72,6 +74,54 @@ def start(
         as_json=as_json,
     )
     raise typer.Exit(code)
+
+
+def submit(
+    study_file: StudyFile,
+    assigned: Assigned = None,
+    n_trials: NTrials = None,
+    timeout: Timeout = None,
+    new: Annotated[
+        bool, typer.Option("--new", help="Submit the next generation, even if one can go on.")
+    ] = False,
+) -> None:
+    """Hand a study to the service: a controller leads it, workers anywhere train.
+
+    Its data are prepared here and now. The same command hands over a study that was stopped.
+    """
+    from tunelab.cli.settings import gathered
+    from tunelab.service.resolved_launch import launch_with
+    from tunelab.storage.location import database_url
+    from tunelab.storage.states import Executor
+
+    settings = gathered(assigned, n_trials=n_trials, timeout=timeout)
+    launched = launch_with(
+        database_url(), study_file, settings, new=new, executor=Executor.EXTERNAL
+    )
+    launched.database.close()
+    study = launched.study
+    if not launched.has_more:
+        again = f"`tunelab study submit {quote(str(study_file))}"
+        tell(
+            f"{study.title} has finished before; {again} --trials N` extends it, {again} --new` "
+            "submits the next generation"
+        )
+        return
+    for note in launched.notes:
+        tell(f"warning: data: {note}")
+    put(study.title)
+    tell(f"submitted; `tunelab study watch {study.name}` follows it")
+
+
+def watch(name: StudyName, as_json: AsJson = False) -> None:
+    """Follow a study that runs anywhere, and print its best trial at the end.
+
+    Ctrl-C leaves; the study goes on.
+    """
+    from tunelab.cli.running import follow
+
+    with existing_database() as database:
+        raise typer.Exit(follow(database, name, as_json=as_json))
 
 
 def resume(

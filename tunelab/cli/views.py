@@ -167,12 +167,13 @@ class PlainView:
             board.take(event)
         if self._stopping() and not self._told_stopping:
             self._told_stopping = True
-            self._line("stopping: saving the running trials")
+            self._line("leaving" if board.watches else "stopping: saving the running trials")
         if isinstance(event, StudyStarted):
             before = f" finished={board.n_finished}" if board.n_finished else ""
             led = "" if event.leads else " led_by=another_process"
+            does = "watched" if event.watches else "started"
             self._line(
-                f"study {board.title} started trials={board.n_total}{before} "
+                f"study {board.title} {does} trials={board.n_total}{before} "
                 f"workers={event.n_workers}{led}"
             )
         elif isinstance(event, TrialFinished):
@@ -222,11 +223,13 @@ class JsonView:
 def opening(event: StudyStarted) -> list[str]:
     """What stands above the live picture: what runs, how, and what was done before."""
     summary = event.summary
-    workers = count(event.n_workers, "worker")
-    lines = [f"{summary.study.title}  {header(effective_spec(summary.study))}  {workers}"]
+    head = f"{summary.study.title}  {header(effective_spec(summary.study))}"
+    lines = [head if event.watches else f"{head}  {count(event.n_workers, 'worker')}"]
     if summary.n_finished:
         lines.append(f"goes on after {count(summary.n_finished, 'finished trial')}")
-    if not event.leads:
+    if event.watches:
+        lines.append("other processes run this study; this one only shows it")
+    elif not event.leads:
         lines.append("another process runs this study; this one shows it and takes over if it ends")
     return lines
 

@@ -12,7 +12,7 @@ from tunelab.errors import UsageError
 from tunelab.storage.claims import requeue_lost
 from tunelab.storage.engine import Database
 from tunelab.storage.leases import coordinator_lease, lease_holder
-from tunelab.storage.states import STOPPED, StudyState
+from tunelab.storage.states import STOPPED, Executor, StudyState
 from tunelab.storage.studies import (
     StudyRow,
     all_studies,
@@ -22,6 +22,7 @@ from tunelab.storage.studies import (
     get_study,
     mark_ended,
     study_by_id,
+    take_all_back,
     update_study,
 )
 
@@ -44,6 +45,8 @@ def stop_study(database: Database, name: str) -> StudyRow:
         if lease_holder(connection, coordinator_lease(study.id)) is None:
             # Its processes died; there is nobody to ask.
             requeue_lost(connection, study.id, blamed=False)
+            if study.executor is Executor.EXTERNAL:  # its workers live on without a coordinator
+                take_all_back(connection, [study.id])
             mark_ended(
                 connection,
                 study.id,

@@ -11,11 +11,19 @@ from tunelab.storage.trials import EpochRow, TrialRow
 
 @dataclass(frozen=True)
 class StudyStarted:
-    """The study runs (again). ``leads`` is false where another process coordinates it."""
+    """The study runs (again), or is followed.
+
+    Attributes:
+        summary: The study as it stands.
+        n_workers: How many workers it has.
+        leads: Whether this process coordinates it.
+        watches: Whether this process only shows it, and will never lead it.
+    """
 
     summary: StudySummary
     n_workers: int
     leads: bool
+    watches: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """One line of the event stream."""

@@ -11,7 +11,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+
+from sqlalchemy import Connection
 
 from tunelab.datasets import PreparedData, find_prepared, load_training_data, prepare
 from tunelab.errors import (
@@ -29,13 +33,15 @@ from tunelab.spec.study import StudySpec, differences
 from tunelab.spec.study_file import StudyDocument
 from tunelab.spec.tables import GRID
 from tunelab.storage.engine import Database
+from tunelab.storage.leases import coordinator_lease, lease_holder
 from tunelab.storage.schema import open_database
-from tunelab.storage.states import StudyState
+from tunelab.storage.states import Executor, StudyState
 from tunelab.storage.studies import (
     StudyRow,
     create_study,
     find_study,
     get_study,
+    mark_started,
     study_by_id,
     update_study,
 )
@@ -52,6 +58,7 @@ def launch(
     n_trials: int | None = None,
     timeout_seconds: float | None = None,
     new: bool = False,
+    executor: Executor = Executor.LOCAL,
 ) -> tuple[Database, StudyRow, bool]:
     """Make the study of a study file ready to run.
 
@@ -61,6 +68,8 @@ def launch(
         n_trials: Total number of trials; goes before the file's ``search.trials``.
         timeout_seconds: Total running time; goes before the file's ``search.timeout``.
         new: Start another generation even if the latest could go on.
+        executor: Who runs it. Of a study that exists, only ``EXTERNAL`` is noted: it is handed over
+            to the service, and counts as running from here on.
 
     Returns:
         The open database, the study's row, and whether there is anything left to run.
@@ -74,31 +83,16 @@ def launch(
     spec = document.spec
     database = Database(database_url)
     database.check_place()
-
-    def check(prepared: PreparedData) -> None:
-        resolved = document.resolve(prepared.n_train, n_trials=n_trials)
-        _check_metric(resolved, load_training_data(prepared))
-        if resolved.search.sampler == GRID and n_trials is not None:
-            _check_grid(resolved, n_trials)
-
-    # A study that cannot run leaves no data, and nothing in the database.
-    prepared = prepare(spec.data, spec.task, database.home / "data", check)
-    resolved = document.resolve(prepared.n_train, n_trials=n_trials)
-    baseline = baseline_loss(load_training_data(prepared), spec.objective.loss)
+    ready = _ready(
+        database, spec, lambda n_train: document.resolve(n_train, n_trials=n_trials), n_trials
+    )
+    resolved, prepared = ready.spec, ready.prepared
     database = open_database(database_url)
     with database.write() as connection:
         study = None if new else find_study(connection, spec.name)
         if study is None:
-            study = create_study(
-                connection,
-                name=resolved.name,
-                spec=resolved.to_mapping(),
-                spec_hash=_spec_hash(resolved),
-                data_digest=prepared.digest,
-                data_path=str(prepared.path),
-                baseline_loss=baseline,
-                n_trials=n_trials or resolved.n_trials,
-                timeout_seconds=timeout_seconds or spec.search.timeout_seconds,
+            study = ready.create(
+                connection, executor, n_trials=n_trials, timeout_seconds=timeout_seconds
             )
             return database, study, True
         _refuse_changes(study, resolved, prepared, database)
@@ -115,8 +109,96 @@ def launch(
             data_path=str(prepared.path),
         )
         study = study_by_id(connection, study.id)
-        n_finished = summarize(connection, study).n_finished
-    return database, study, _has_more(study, n_finished)
+        has_more = _has_more(study, summarize(connection, study).n_finished)
+        if executor is Executor.EXTERNAL and has_more:
+            study = _hand_over(connection, study)
+    return database, study, has_more
+
+
+def launch_generation(
+    database: Database, spec: StudySpec, settle: Callable[[Connection, StudyRow], None]
+) -> StudyRow:
+    """Create the next generation of a study, for the service to run, with the data as they are now.
+
+    Args:
+        database: The open study database.
+        spec: The study, not resolved.
+        settle: Called in the transaction that creates the study; what it raises undoes that.
+
+    Raises:
+        StudyFileError: If the study asks for more than the data have.
+        DataError: If the data cannot be used.
+        MissingDataFileError: If they are gone.
+        DatabaseError: If the database cannot be written.
+    """
+    ready = _ready(database, spec, spec.resolve)
+    with database.write() as connection:
+        study = ready.create(connection, Executor.EXTERNAL)
+        settle(connection, study)
+    return study
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A study that can run: resolved, and its data prepared."""
+
+    spec: StudySpec
+    prepared: PreparedData
+    baseline: float
+
+    def create(
+        self,
+        connection: Connection,
+        executor: Executor,
+        *,
+        n_trials: int | None = None,
+        timeout_seconds: float | None = None,
+    ) -> StudyRow:
+        return create_study(
+            connection,
+            executor=executor,
+            name=self.spec.name,
+            spec=self.spec.to_mapping(),
+            spec_hash=_spec_hash(self.spec),
+            data_digest=self.prepared.digest,
+            data_path=str(self.prepared.path),
+            baseline_loss=self.baseline,
+            n_trials=n_trials or self.spec.n_trials,
+            timeout_seconds=timeout_seconds or self.spec.search.timeout_seconds,
+        )
+
+
+def _ready(
+    database: Database,
+    spec: StudySpec,
+    resolve: Callable[[int], StudySpec],
+    n_trials: int | None = None,
+) -> _Ready:
+    def check(prepared: PreparedData) -> None:
+        resolved = resolve(prepared.n_train)
+        _check_metric(resolved, load_training_data(prepared))
+        if resolved.search.sampler == GRID and n_trials is not None:
+            _check_grid(resolved, n_trials)
+
+    # A study that cannot run leaves no data, and nothing in the database.
+    prepared = prepare(spec.data, spec.task, database.home / "data", check)
+    baseline = baseline_loss(load_training_data(prepared), spec.objective.loss)
+    return _Ready(resolve(prepared.n_train), prepared, baseline)
+
+
+def _hand_over(connection: Connection, study: StudyRow) -> StudyRow:
+    """Let the service go on with a study that exists."""
+    if study.executor is not Executor.EXTERNAL and (
+        lease_holder(connection, coordinator_lease(study.id)) is not None
+    ):
+        raise StudyConflictError(
+            f"{study.title} is run by `tunelab study start` at present",
+            hint=f"`tunelab study stop {study.name}` first, or --new for another generation",
+        )
+    update_study(connection, study.id, executor=Executor.EXTERNAL)
+    if study.state is not StudyState.RUNNING:
+        mark_started(connection, study.id)
+    return study_by_id(connection, study.id)
 
 
 def relaunch(database_url: str, name: str) -> tuple[Database, StudyRow, bool]:

@@ -23,6 +23,7 @@ from tunelab.service.resolved import record_sources
 from tunelab.spec.overrides import Override
 from tunelab.spec.study_file import StudyDocument, read_study_file
 from tunelab.storage.engine import Database
+from tunelab.storage.states import Executor
 from tunelab.storage.studies import StudyRow
 
 _KEY = re.compile(r"(data|search)(\.[a-z_]+)*")
@@ -51,7 +52,12 @@ class Launched:
 
 
 def launch_with(
-    database_url: str, path: Path, settings: Sequence[Override], *, new: bool
+    database_url: str,
+    path: Path,
+    settings: Sequence[Override],
+    *,
+    new: bool,
+    executor: Executor = Executor.LOCAL,
 ) -> Launched:
     """Make the study of a study file ready to run, and record where its values were given.
 
@@ -63,6 +69,7 @@ def launch_with(
         path: The study file.
         settings: What goes before the file; the later ones go before the earlier.
         new: Start another generation even if the latest could go on.
+        executor: Who runs it.
 
     Raises:
         TunelabError: As `tunelab.service.launch.launch` and `read_study_file` do.
@@ -77,6 +84,7 @@ def launch_with(
             n_trials=given.trials if "search.trials" in set_otherwise else None,
             timeout_seconds=given.timeout_seconds if "search.timeout" in set_otherwise else None,
             new=new,
+            executor=executor,
         )
     except StudyConflictError as error:
         error.hint = _with_settings(error, lasting)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from tunelab.spec.study import StudySpec
 from tunelab.storage.leases import coordinator_lease, lease_holder
-from tunelab.storage.states import EndReason, StudyState, TrialState
+from tunelab.storage.states import EndReason, Executor, StudyState, TrialState
 from tunelab.storage.studies import StudyRow
 from tunelab.storage.trials import (
     TrialRow,
@@ -31,8 +31,8 @@ class StudySummary:
     Attributes:
         study: The study's row.
         spec: Its resolved study file.
-        state: ``running``, ``stopped``, ``finished``; or ``interrupted``: it says running, and
-            no process coordinates it.
+        state: ``running``, ``stopped``, ``finished``; or, if it says running and no process
+            coordinates it, ``queued`` before its first coordinator came, else ``interrupted``.
         counts: Trials by state and by end reason.
         signals: Finished trials by the monitor's signal.
         best: The best complete trial; None while there is none.
@@ -125,8 +125,12 @@ def summarize(connection: Connection, study: StudyRow) -> StudySummary:
 
 
 def displayed_state(connection: Connection, study: StudyRow) -> str:
-    """The study's state, with ``interrupted`` for one that nobody runs any more."""
+    """The study's state, with ``interrupted`` for one that nobody runs any more.
+
+    One that was submitted is ``queued`` until somebody runs it.
+    """
     leads = lease_holder(connection, coordinator_lease(study.id)) is not None
     if study.state is StudyState.RUNNING and not leads:
-        return "interrupted"
+        waits = study.executor is Executor.EXTERNAL and study.started_at is None
+        return "queued" if waits else "interrupted"
     return str(study.state)

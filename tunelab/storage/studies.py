@@ -99,6 +99,14 @@ def all_studies(connection: Connection) -> list[StudyRow]:
     return [_row(row) for row in rows]
 
 
+def running_studies(connection: Connection, executor: Executor) -> list[StudyRow]:
+    """The studies that say that they run, by who is to run them, the oldest first."""
+    query = select(studies).where(
+        studies.c.state == StudyState.RUNNING, studies.c.executor == executor
+    )
+    return [_row(row) for row in connection.execute(query.order_by(studies.c.id)).mappings()]
+
+
 def create_study(
     connection: Connection, *, executor: Executor = Executor.LOCAL, **values: Any
 ) -> StudyRow:

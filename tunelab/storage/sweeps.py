@@ -351,6 +351,16 @@ def claim_queued(connection: Connection, sweep_id: int, owner: Owner) -> SlotCla
     return None if row is None else _take(connection, row, owner)
 
 
+def next_queued(connection: Connection, sweep_id: int) -> float | None:
+    """The oldest slot of a sweep that waits for its turn; None if none does."""
+    slot_at: float | None = connection.scalar(
+        select(func.min(sweep_slots.c.slot_at)).where(
+            sweep_slots.c.sweep_id == sweep_id, sweep_slots.c.state == SlotState.QUEUED
+        )
+    )
+    return slot_at
+
+
 def mark_launched(connection: Connection, claim: SlotClaim, study_id: int) -> None:
     """Note which study the slot started, in the transaction that creates the study.
 

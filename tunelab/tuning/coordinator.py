@@ -24,10 +24,19 @@ from tunelab.spec.study import StudySpec
 from tunelab.spec.tables import GRID, LOSSES
 from tunelab.storage.claims import Death, has_lost, requeue_lost
 from tunelab.storage.clock import database_time
+from tunelab.storage.earlier import best_of_earlier
 from tunelab.storage.engine import Database
 from tunelab.storage.leases import BEAT_SECONDS, Lease, renew_lease
 from tunelab.storage.owners import Owner
-from tunelab.storage.states import CANCELLED, STOPPED, TIME_OVER, EndReason, StudyState, TrialState
+from tunelab.storage.states import (
+    CANCELLED,
+    STOPPED,
+    TIME_OVER,
+    EndReason,
+    Executor,
+    StudyState,
+    TrialState,
+)
 from tunelab.storage.studies import (
     StudyRow,
     end_trials,
@@ -48,6 +57,7 @@ from tunelab.tuning.pruners import EndedTrial, make_pruner
 from tunelab.tuning.running_trials import RunningTrials
 from tunelab.tuning.samplers import trial_seed
 from tunelab.tuning.standard_errors import ValidationRows, standard_error
+from tunelab.tuning.warm_start import Configuration, fitting
 
 POLL_SECONDS = 0.02
 HOUSEKEEPING_SECONDS = 0.5
@@ -101,6 +111,7 @@ class Coordinator:
             sampler=spec.search.sampler,
             seed=spec.search.seed,
             maximize=maximize,
+            first=_learned(database, study, spec),
         )
         self._pruner = make_pruner(spec.search.pruner, spec.search.max_epochs, maximize=maximize)
         # With one worker, no other trial runs.
@@ -128,6 +139,20 @@ class Coordinator:
         self._renewed = self._kept_house = self._came_back = self._limited = -math.inf
         self._kept_house_at = math.inf  # by the database's clock
         self._restore()
+
+    @property
+    def n_workers(self) -> int:
+        """Number of workers to keep busy.
+
+        It may change while the study runs, but not from or to 1, which is another way to propose.
+        """
+        return self._n_workers
+
+    @n_workers.setter
+    def n_workers(self, n_workers: int) -> None:
+        if (n_workers == 1) != (self._n_workers == 1):
+            raise ValueError(f"{self._n_workers} workers cannot become {n_workers}")
+        self._n_workers = n_workers
 
     @property
     def running_seconds(self) -> float:
@@ -366,6 +391,15 @@ class Coordinator:
 
 def _is_complete(row: TrialRow) -> bool:
     return row.end_reason is not None and row.end_reason.is_complete and row.value is not None
+
+
+def _learned(database: Database, study: StudyRow, spec: StudySpec) -> list[Configuration]:
+    """What earlier generations found, for a sweep that the service runs."""
+    if spec.sweep is None or study.executor is not Executor.EXTERNAL:
+        return []
+    maximize = spec.objective.direction == "maximize"
+    earlier = database.fetch(lambda c: best_of_earlier(c, study, maximize=maximize))
+    return fitting(spec.search_space, earlier, spec.sweep.start_from_best)
 
 
 def _flatness(spec: StudySpec, study: StudyRow) -> Flatness:

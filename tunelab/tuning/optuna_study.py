@@ -6,7 +6,7 @@ Everything that leans on Optuna's private ids stands in this module; a contract 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -23,6 +23,7 @@ from tunelab.storage.trials import TrialRow
 from tunelab.tuning.plans import PLANS
 from tunelab.tuning.samplers import trial_sampler
 from tunelab.tuning.suggest import Suggester, preset_trial, suggest_from
+from tunelab.tuning.warm_start import Configuration, from_flat
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -49,18 +50,29 @@ class OptunaStudy:
         sampler: Name of the sampler.
         seed: Root of every trial's own sampler seed.
         maximize: Whether greater values of the objective are better.
+        first: Flat configurations of the space to propose behind the default one. Samplers that
+            walk through a plan keep to it.
     """
 
-    def __init__(self, space: Space, *, sampler: str, seed: int, maximize: bool) -> None:
+    def __init__(
+        self,
+        space: Space,
+        *,
+        sampler: str,
+        seed: int,
+        maximize: bool,
+        first: Sequence[Configuration] = (),
+    ) -> None:
         self._space = space
         self._sampler = sampler
         self._seed = seed
         self._study = optuna.create_study(direction="maximize" if maximize else "minimize")
         self._plan = PLANS[sampler](space, seed) if sampler in PLANS else None
+        self._first = first
         self._n = 0
 
     def propose(self) -> Proposal:
-        """The next configuration: the default one first, then what the sampler proposes.
+        """The next configuration: the default one, those given, then what the sampler proposes.
 
         Raises:
             IndexError: If a grid has no more cells.
@@ -71,6 +83,8 @@ class OptunaStudy:
             hyperparameters = self._preset(self._plan(number))
         elif number == 0:
             hyperparameters = self._preset(default_value)
+        elif number <= len(self._first):
+            hyperparameters = self._preset(from_flat(self._first[number - 1]))
         else:
             self._study.sampler = trial_sampler(self._sampler, self._seed, number)
             hyperparameters = self._space.configure(suggest_from(self._study.ask()))

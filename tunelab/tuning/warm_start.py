@@ -1,0 +1,73 @@
+"""Configurations that did well in earlier generations, as far as they fit a search space."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from tunelab.spec.default_space import default_configuration
+from tunelab.spec.space import Choice, Dimension, Fixed, FloatRange, Space, Value
+from tunelab.tuning.suggest import Suggester, preset_trial
+
+Configuration = Mapping[str, Value]
+
+
+def fitting(space: Space, configurations: Iterable[Configuration], n: int) -> list[Configuration]:
+    """The first ``n`` different configurations that ``space`` could propose.
+
+    The default configuration is none of them: every study begins with it anyway.
+
+    Args:
+        space: A complete space.
+        configurations: Configuration hyperparameters, the best first.
+        n: How many are wanted.
+    """
+    seen = [default_configuration(space).to_flat()]
+    found: list[Configuration] = []
+    for flat in configurations:
+        if len(found) == n:
+            break
+        try:
+            configured, _ = preset_trial(space, from_flat(flat))
+        except ValueError:
+            continue
+        # A setting that this space does not know would be lost: that is another configuration.
+        if configured.to_flat().keys() == flat.keys() and dict(flat) not in seen:
+            seen.append(dict(flat))
+            found.append(flat)
+    return found
+
+
+def from_flat(flat: Configuration) -> Suggester:
+    """A suggester that answers as a flat configuration says.
+
+    It raises a ValueError where that has no value for a dimension, or one outside of it.
+    """
+
+    def suggest(name: str, dimension: Dimension) -> Value:
+        # optimizer.adam.learning_rate is learning_rate, schedule.cosine.floor is schedule.floor
+        member, _, key = name.rpartition(".")
+        place = f"schedule.{key}" if member.startswith("schedule.") else key
+        value = flat.get(place)
+        if value is None or not _holds(dimension, value):
+            raise ValueError(f"{name}: {value!r} is not in {dimension}")
+        return value
+
+    return suggest
+
+
+def _holds(dimension: Dimension, value: Value) -> bool:
+    if isinstance(dimension, Fixed):
+        return value == dimension.value
+    if isinstance(dimension, Choice):
+        return value in dimension.values
+    if isinstance(value, str):
+        return False
+    if dimension.optional and value == 0:
+        return True
+    if not dimension.low <= value <= dimension.high:
+        return False
+    if isinstance(dimension, FloatRange):
+        if dimension.step is None:
+            return True
+        return dimension.at(round((value - dimension.low) / dimension.step)) == value
+    return isinstance(value, int) and (value - dimension.low) % dimension.step == 0
