@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from tunelab.cli import db as db_commands
-from tunelab.cli import methods, study_read, study_run, tracking_commands
+from tunelab.cli import methods, study_read, study_run, tracking_commands, worker_commands
 from tunelab.cli.console import put
 from tunelab.cli.options import AsJson, Port
 
@@ -33,6 +33,8 @@ study = _group("Start, watch, stop and read studies.")
 app.add_typer(study, name="study")
 db = _group("Upgrade, back up and restore the study database.")
 app.add_typer(db, name="db")
+worker = _group("Train what studies elsewhere ask for.")
+app.add_typer(worker, name="worker")
 tracking = _group("Repair what MLflow shows.")
 app.add_typer(tracking, name="tracking")
 
@@ -76,6 +78,11 @@ def _db(context: typer.Context) -> None:
     _help_without_command(context)
 
 
+@worker.callback(epilog="Example: tunelab worker run")
+def _worker(context: typer.Context) -> None:
+    _help_without_command(context)
+
+
 @tracking.callback(epilog="Example: tunelab tracking sync")
 def _tracking(context: typer.Context) -> None:
     _help_without_command(context)
@@ -106,6 +113,7 @@ def doctor(
 for _commands in (study_run, study_read):
     _commands.register(study)
 db_commands.register(db)
+worker_commands.register(worker)
 tracking_commands.register(tracking)
 methods.register(app)
 
