@@ -229,6 +229,8 @@ def _work(
                 claim = None
             finally:
                 beat.claim = None
+    if claim is not None:  # the order to leave came with it
+        database.attempt(partial(give_back, claim=claim))
     database.attempt(lambda connection: unregister_worker(connection, owner))
     return n_ended
 
