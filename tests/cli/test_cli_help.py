@@ -32,7 +32,16 @@ def loaded_by(*arguments: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "words", [[], ["study"], ["study", "start"], ["ui"], ["doctor"], ["tracking", "sync"]]
+    "words",
+    [
+        [],
+        ["study"],
+        ["study", "start"],
+        ["ui"],
+        ["doctor"],
+        ["tracking", "sync"],
+        ["worker", "run"],
+    ],
 )
 def test_help_loads_no_heavy_library(words):
     assert not loaded_by(*words, "--help") & set(HEAVY)
@@ -70,6 +79,7 @@ def test_every_command_has_help_with_an_example(call):
         ["ui"],
         ["doctor"],
         ["tracking", "sync"],
+        ["worker", "run"],
         *(["study", command] for command in commands),
     ):
         ended = call(*words, "--help")

@@ -10,6 +10,7 @@ from sqlalchemy import select
 from tests.storage.conftest import HERE, completed, epoch, verdict
 from tunelab.execution.worker import _claim
 from tunelab.storage.outages import OutageError, Patience
+from tunelab.storage.queues import StudyQueue
 from tunelab.storage.recorder import Recorder
 from tunelab.storage.rungs import RungLimits
 from tunelab.storage.states import TrialState
@@ -46,7 +47,7 @@ def states(bench):
 def test_a_claim_is_found_again(bench, lose_answer):
     bench.insert(2)
     lose_answer()
-    claim = _claim(bench.database, bench.study.id, HERE)
+    claim = _claim(bench.database, StudyQueue(bench.study.id), HERE)
     assert (claim.number, claim.attempt) == (0, 1)
     assert states(bench) == [TrialState.RUNNING, TrialState.WAITING]
     recorder = Recorder(bench.database, claim, maximize=False)

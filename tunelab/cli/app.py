@@ -13,6 +13,7 @@ from tunelab.cli import (
     study_run,
     sweep_commands,
     tracking_commands,
+    worker_commands,
 )
 from tunelab.cli import db as db_commands
 from tunelab.cli.console import put
@@ -40,6 +41,8 @@ study = _group("Start, watch, stop and read studies.")
 app.add_typer(study, name="study")
 db = _group("Upgrade, back up and restore the study database.")
 app.add_typer(db, name="db")
+worker = _group("Train what studies elsewhere ask for.")
+app.add_typer(worker, name="worker")
 tracking = _group("Repair what MLflow shows.")
 app.add_typer(tracking, name="tracking")
 controller = _group("Lead the studies of a service, and start its sweeps.")
@@ -87,6 +90,11 @@ def _db(context: typer.Context) -> None:
     _help_without_command(context)
 
 
+@worker.callback(epilog="Example: tunelab worker run")
+def _worker(context: typer.Context) -> None:
+    _help_without_command(context)
+
+
 @tracking.callback(epilog="Example: tunelab tracking sync")
 def _tracking(context: typer.Context) -> None:
     _help_without_command(context)
@@ -127,6 +135,7 @@ def doctor(
 for _commands in (study_run, study_read):
     _commands.register(study)
 db_commands.register(db)
+worker_commands.register(worker)
 tracking_commands.register(tracking)
 controller_commands.register(controller)
 sweep_commands.register(sweep)

@@ -17,7 +17,8 @@ from tunelab.service.events import StudyFinished
 from tunelab.service.following import follow_study
 from tunelab.service.launch import check_result
 from tunelab.service.mirror.environment import tracking_uri
-from tunelab.service.running import Events, StopRequest, catch_up, run_study
+from tunelab.service.running import Events, catch_up, run_study
+from tunelab.service.stop import StopRequest
 from tunelab.storage.engine import Database
 from tunelab.storage.states import StudyState
 from tunelab.storage.studies import StudyRow, get_study, study_by_id

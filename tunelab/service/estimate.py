@@ -23,7 +23,7 @@ from tunelab.execution.trial import Task
 from tunelab.service.advice import Rows
 from tunelab.service.children import Child
 from tunelab.service.resolved_launch import launch_with
-from tunelab.service.running import available_cores
+from tunelab.service.stop import available_cores
 from tunelab.service.summary import effective_spec
 from tunelab.spec.default_space import default_configuration
 from tunelab.spec.overrides import Override

@@ -7,7 +7,6 @@ follows, and takes over if the first dies.
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Generator
 from typing import TYPE_CHECKING
@@ -16,12 +15,6 @@ from sqlalchemy import Connection
 
 from tunelab.errors import UsageError
 from tunelab.execution.limits import check_memory_limit
-from tunelab.service.children import (
-    MIRROR_SECONDS,
-    MIRROR_STOP_SECONDS,
-    MirrorProcess,
-    Workers,
-)
 from tunelab.service.events import (
     Event,
     Notice,
@@ -29,7 +22,10 @@ from tunelab.service.events import (
     StudyStarted,
 )
 from tunelab.service.mirror.backlog import unsent
+from tunelab.service.mirror_process import MIRROR_SECONDS, MIRROR_STOP_SECONDS, MirrorProcess
+from tunelab.service.stop import StopRequest, available_cores
 from tunelab.service.watch import Watcher
+from tunelab.service.workers import StudyWorkers
 from tunelab.storage.claims import requeue_lost
 from tunelab.storage.engine import Database
 from tunelab.storage.leases import (
@@ -53,24 +49,6 @@ _BLINK_SECONDS = 2.0  # of an outage that nobody is told of
 
 Events = Generator[Event | None, None, None]
 """Events as they happen; close it, and no child process is left."""
-
-
-class StopRequest:
-    """Set by signal handlers: the study is to be left in order."""
-
-    def __init__(self) -> None:
-        self.signal: int | None = None
-
-    def request(self, signal: int) -> None:
-        """Ask for an orderly stop, because of ``signal``."""
-        self.signal = signal
-
-
-def available_cores() -> int:
-    """Processor cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def run_study(
@@ -165,7 +143,7 @@ def _run(
     """Lead the study; behind it no worker runs, and the study says that it has been left."""
     # Workers load their libraries while this process loads Optuna.
     trial_timeout = watcher.summary().spec.search.trial_timeout_seconds
-    workers = Workers(database, study_id, n_workers, trial_timeout)
+    workers = StudyWorkers(database, study_id, n_workers, trial_timeout)
     said: list[str] = []
     outage = Patience(OUTAGE_SECONDS, lambda: stop.signal is not None, said.append).begin()
     ended = cancelled = False

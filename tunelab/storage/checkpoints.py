@@ -16,7 +16,6 @@ import json
 import time
 from typing import Any
 
-import numpy as np
 from sqlalchemy import Connection, Row, delete, func, or_, select
 
 from tunelab.errors import TunelabError
@@ -39,6 +38,8 @@ def pack(state: dict[str, Any]) -> bytes:
     Raises:
         TypeError: If a leaf is neither an array of numbers nor a JSON value.
     """
+    import numpy as np  # not at the top: whoever merely reads studies waits for no NumPy
+
     arrays: dict[str, Any] = {}
 
     def without_arrays(node: Any) -> Any:
@@ -63,6 +64,8 @@ def pack(state: dict[str, Any]) -> bytes:
 
 def unpack(data: bytes) -> dict[str, Any]:
     """The state that :func:`pack` wrote."""
+    import numpy as np
+
     with np.load(io.BytesIO(data), allow_pickle=False) as archive:
 
         def with_arrays(node: Any) -> Any:

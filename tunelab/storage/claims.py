@@ -133,6 +133,22 @@ def held_claim(connection: Connection, study_id: int, owner: Owner) -> Claim | N
     return None if row is None else _claim_of(connection, row, owner)
 
 
+def give_back(connection: Connection, claim: Claim) -> None:
+    """Undo a claim whose trial has not been begun. In a write transaction."""
+    connection.execute(
+        update(trials)
+        .where(trials.c.id == claim.trial_id, trials.c.token == claim.token)
+        .where(trials.c.state == TrialState.RUNNING)
+        .values(
+            state=TrialState.WAITING,
+            owner=None,
+            expires_at=None,
+            attempts=claim.attempt - 1,
+            **({"started_at": None} if claim.attempt == 1 else {}),
+        )
+    )
+
+
 def _claim(connection: Connection, row: RowMapping, owner: Owner) -> Claim | None:
     values = {
         "token": row["token"] + 1,

@@ -23,12 +23,13 @@ from tunelab.storage.checkpoints import (
     pack,
     write_state,
 )
-from tunelab.storage.claims import Claim, LostLeaseError, claim_next, held_claim
+from tunelab.storage.claims import Claim, LostLeaseError
 from tunelab.storage.clock import database_now
 from tunelab.storage.engine import Database
 from tunelab.storage.inserts import Insert, insert_into
 from tunelab.storage.leases import GRACE_SECONDS
 from tunelab.storage.owners import Owner
+from tunelab.storage.queues import Queue, StudyQueue
 from tunelab.storage.rungs import RungLimits
 from tunelab.storage.states import EndReason, TrialState
 from tunelab.storage.tables import epochs, trials
@@ -130,8 +131,15 @@ class Recorder:
         self._written()
         return asked_to_stop
 
-    def finish(self, outcome: Outcome, successor: Owner | None) -> Claim | None:
+    def finish(
+        self, outcome: Outcome, successor: Owner | None, queue: Queue | None = None
+    ) -> Claim | None:
         """End the trial and, in the same transaction, claim the next for ``successor``.
+
+        Args:
+            outcome: How the trial ended.
+            successor: Who gets the next trial; None: nobody.
+            queue: Where the next trial comes from; None: from the same study.
 
         Returns:
             The next claim; None if none waits or ``successor`` is None.
@@ -149,9 +157,9 @@ class Recorder:
                 self._write_end(connection, outcome)
             if successor is None:
                 return None
-            study_id = self.claim.study_id
-            held = held_claim(connection, study_id, successor) if stored else None
-            return held or claim_next(connection, study_id, successor)
+            following = queue or StudyQueue(self.claim.study_id)
+            held = following.held(connection, successor) if stored else None
+            return held or following.claim(connection, successor)
 
         return self._database.attempt(write)
 

@@ -5,21 +5,36 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
+from tunelab.storage.clock import database_now
 from tunelab.storage.owners import Owner
 from tunelab.storage.tables import workers
 
+_SEEN = update(workers).where(workers.c.owner == bindparam("by")).values(seen_at=database_now())
 
-def register_worker(connection: Connection, owner: Owner, study_id: int) -> None:
-    """Enter this process, and strike out the dead of this host. In a write transaction."""
+
+def register_worker(connection: Connection, owner: Owner, study_id: int | None) -> None:
+    """Enter this process, and strike out the dead of this host. In a write transaction.
+
+    Args:
+        connection: A write transaction.
+        owner: This process.
+        study_id: The study that it serves; None for all that the service runs.
+    """
     for row in connection.execute(select(workers.c.id, workers.c.owner)).all():
         if row.owner == str(owner) or Owner.parse(row.owner).is_dead:
             connection.execute(delete(workers).where(workers.c.id == row.id))
-    now = time.time()
     connection.execute(
-        insert(workers).values(owner=str(owner), study_id=study_id, started_at=now, seen_at=now)
+        insert(workers).values(
+            owner=str(owner), study_id=study_id, started_at=time.time(), seen_at=database_now()
+        )
     )
+
+
+def note_seen(connection: Connection, owner: Owner) -> None:
+    """Note that this process was at work a moment ago. In a write transaction."""
+    connection.execute(_SEEN, {"by": str(owner)})
 
 
 def unregister_worker(connection: Connection, owner: Owner) -> None:

@@ -1,0 +1,97 @@
+"""What a worker knows of the studies it trains: kept for the last few, and looked at again."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tunelab.datasets import load_training_data, open_prepared
+from tunelab.errors import NotFoundError
+from tunelab.execution.backends import BACKENDS, Backend
+from tunelab.execution.limits import TrialLimits
+from tunelab.execution.trial import Task
+from tunelab.spec.study import StudySpec
+from tunelab.storage.engine import Database
+from tunelab.storage.studies import StudyRow, study_by_id
+
+KEPT = 4  # studies whose data stay mapped
+LOOK_SECONDS = 10.0  # a study that is stopped and goes on may have other limits
+
+
+def load_task(study: StudyRow, backend: Backend | None = None) -> Task:
+    """What the trials of ``study`` share.
+
+    Args:
+        study: The study.
+        backend: What trains; None for the one that the study names.
+
+    Raises:
+        TunelabError: If its prepared data are missing or damaged.
+    """
+    spec = StudySpec.from_mapping(study.spec)
+    return Task(
+        spec=spec,
+        data=load_training_data(open_prepared(Path(study.data_path))),
+        baseline_loss=study.baseline_loss,
+        backend=backend or BACKENDS[spec.backend](),
+        limits=TrialLimits(spec.search),
+    )
+
+
+@dataclass
+class _Entry:
+    study: StudyRow
+    task: Task
+    looked_at: float
+
+
+class Tasks:
+    """The tasks of the studies that were trained last.
+
+    Args:
+        database: The study database.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._entries: OrderedDict[int, _Entry] = OrderedDict()
+        self._latest: int | None = None
+
+    def of(self, study_id: int) -> Task:
+        """The task of a study.
+
+        Raises:
+            TunelabError: If the study or its prepared data are missing.
+        """
+        entry = self._entries.pop(study_id, None)
+        now = time.monotonic()
+        if entry is None or now - entry.looked_at > LOOK_SECONDS:
+            study = self._read(study_id)
+            if entry is None or _meaning(entry.study) != _meaning(study):
+                entry = _Entry(study, load_task(study), now)
+            entry.looked_at = now
+        if self._latest not in (None, study_id):
+            # A limit of memory counts from the present size, and other data have been mapped.
+            entry.task = replace(entry.task, limits=TrialLimits(entry.task.spec.search))
+        self._latest = study_id
+        self._entries[study_id] = entry
+        while len(self._entries) > KEPT:
+            self._entries.popitem(last=False)
+        return entry.task
+
+    def title(self, study_id: int) -> str:
+        """The study's name and generation."""
+        entry = self._entries.get(study_id)
+        try:
+            return (entry.study if entry else self._read(study_id)).title
+        except NotFoundError:
+            return "a study that has been deleted"
+
+    def _read(self, study_id: int) -> StudyRow:
+        return self._database.fetch(lambda connection: study_by_id(connection, study_id))
+
+
+def _meaning(study: StudyRow) -> tuple[object, ...]:
+    return study.spec, study.data_path, study.baseline_loss
