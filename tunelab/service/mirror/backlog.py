@@ -19,5 +19,6 @@ def unsent(database: Database, study_id: int) -> str | None:
         run = study_run(connection, study_id, uri)
     if n_trials:
         return "1 trial" if n_trials == 1 else f"{n_trials} trials"
-    state = json.loads(run.sent or "{}").get("state") if run else None
-    return None if state == study.state else "the study's run"
+    sent = json.loads(run.sent or "{}") if run else {}
+    shown = (sent.get("state"), sent.get("ended"))
+    return None if shown == (study.state, study.ended_at) else "the study's run"
