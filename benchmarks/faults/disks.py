@@ -104,21 +104,20 @@ def read_only_disks(place: Place, times: int) -> str:
 
 def deletions(place: Place, times: int) -> str:
     """The database is deleted in mid-run."""
-    if place.kind != "sqlite":
-        return _SKIPPED["postgresql"]
-    counts = Counts()
-    for _ in range(times):
-        counts.fail(place.folder(60), _delete, says=("tunelab.db", "deleted"))
-    return counts.row(f"{times} times")
+    return _file_faults(place, times, _delete, "deleted")
 
 
 def damages(place: Place, times: int) -> str:
     """Pages of the database are overwritten in mid-run."""
+    return _file_faults(place, times, _damage, "damaged")
+
+
+def _file_faults(place: Place, times: int, happen: Callable[[Folder], None], word: str) -> str:
     if place.kind != "sqlite":
         return _SKIPPED["postgresql"]
     counts = Counts()
     for _ in range(times):
-        counts.fail(place.folder(60), _damage, says=("tunelab.db", "damaged"))
+        counts.fail(place.folder(60), happen, says=("tunelab.db", word))
     return counts.row(f"{times} times")
 
 

@@ -17,6 +17,13 @@ from typing import Any
 import psycopg
 import pytest
 
+from tunelab.spec.default_space import default_configuration
+from tunelab.spec.study import StudySpec
+from tunelab.storage.engine import Database
+from tunelab.storage.rungs import RungLimits
+from tunelab.storage.studies import StudyRow, create_study, mark_started
+from tunelab.storage.trials import NewTrial, insert_trials
+
 # Small data and short trials, but enough epochs to be caught in the middle of one.
 STUDY = """\
 name: small
@@ -119,6 +126,27 @@ class Folder:
         if "TUNELAB_DATABASE_URL" not in self.variables:
             assert self.sql("PRAGMA integrity_check") == [("ok",)]
         assert self.sql("SELECT count(*) FROM workers") == [(0,)]
+
+
+def running_study(database: Database, spec: StudySpec, n_trials: int) -> StudyRow:
+    """A study that runs, and whose trials all wait, with the default configuration."""
+    flat = default_configuration(spec.search_space).to_flat()
+    with database.write() as connection:
+        study = create_study(
+            connection,
+            name=spec.name,
+            spec=spec.to_mapping(),
+            spec_hash="",
+            data_digest="",
+            data_path="",
+            baseline_loss=1.1,
+            n_trials=n_trials,
+            timeout_seconds=None,
+        )
+        mark_started(connection, study.id)
+        new = [NewTrial(number, flat, {}, 0, RungLimits()) for number in range(n_trials)]
+        insert_trials(connection, study.id, new)
+    return study
 
 
 def environment() -> dict[str, str]:

@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, update
 
-from tests.service.conftest import environment
+from tests.service.conftest import environment, running_study
 from tests.service.unhelpful import hanging, refusing
 from tunelab.service.dashboard import start_server
 from tunelab.spec.default_space import default_configuration
@@ -32,7 +32,7 @@ from tunelab.storage.mirror_runs import count_behind
 from tunelab.storage.rungs import RungLimits
 from tunelab.storage.schema import open_database
 from tunelab.storage.states import EndReason, StudyState, TrialState
-from tunelab.storage.studies import StudyRow, create_study, mark_ended, mark_started
+from tunelab.storage.studies import StudyRow, mark_ended, mark_started
 from tunelab.storage.tables import epochs, trials
 from tunelab.storage.trials import NewTrial, insert_trials
 
@@ -44,22 +44,7 @@ SPEC = StudySpec.from_mapping(
 
 def new_study(database: Database, n_trials: int, n_epochs: int) -> StudyRow:
     """A finished study."""
-    flat = default_configuration(SPEC.search_space).to_flat()
-    with database.write() as connection:
-        study = create_study(
-            connection,
-            name="iris",
-            spec=SPEC.to_mapping(),
-            spec_hash="",
-            data_digest="",
-            data_path="",
-            baseline_loss=1.1,
-            n_trials=n_trials,
-            timeout_seconds=None,
-        )
-        mark_started(connection, study.id)
-        new = [NewTrial(number, flat, {}, 0, RungLimits()) for number in range(n_trials)]
-        insert_trials(connection, study.id, new)
+    study = running_study(database, SPEC, n_trials)
     for number in range(n_trials):
         add_epochs(database, study, number, 1, n_epochs)
         end_trial(database, study, number, n_epochs)

@@ -14,20 +14,18 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from tests.service.conftest import running_study
 from tunelab.service.dashboard import runs_url
 from tunelab.service.mirror.loop import Orders
-from tunelab.spec.default_space import default_configuration
 from tunelab.spec.study import StudySpec
 from tunelab.storage.engine import Database
 from tunelab.storage.leases import acquire_lease, lease_holder, mirror_lease
 from tunelab.storage.mirror_runs import count_behind
 from tunelab.storage.owners import Owner
-from tunelab.storage.rungs import RungLimits
 from tunelab.storage.schema import open_database
 from tunelab.storage.states import TrialState
-from tunelab.storage.studies import StudyRow, create_study, mark_started
+from tunelab.storage.studies import StudyRow
 from tunelab.storage.tables import mirror_runs, trials
-from tunelab.storage.trials import NewTrial, insert_trials
 
 SERVE = """
 import os, sys
@@ -49,22 +47,8 @@ def database(tmp_path: Path) -> Database:
 
 @pytest.fixture
 def study(database: Database) -> StudyRow:
-    flat = default_configuration(SPEC.search_space).to_flat()
+    study = running_study(database, SPEC, 2)
     with database.write() as connection:
-        study = create_study(
-            connection,
-            name="iris",
-            spec=SPEC.to_mapping(),
-            spec_hash="",
-            data_digest="",
-            data_path="",
-            baseline_loss=1.1,
-            n_trials=2,
-            timeout_seconds=None,
-        )
-        mark_started(connection, study.id)
-        new = [NewTrial(number, flat, {}, 0, RungLimits()) for number in range(2)]
-        insert_trials(connection, study.id, new)
         connection.execute(
             trials.update().values(
                 state=TrialState.RUNNING, attempts=1, started_at=time.time(), n_epochs=0

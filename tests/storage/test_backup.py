@@ -64,7 +64,7 @@ def test_a_backup_goes_into_every_kind_of_database(filled, kind, tmp_path, reque
     content = backup_database(filled.database, path)
     assert str(content) == "1 study, 7 trials"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert not list(tmp_path.glob(".*.part"))
+    assert not list(tmp_path.glob(".*.tunelab-part"))
 
     restored = made_empty(request, kind, tmp_path)
     assert restore_database(restored, path) == content
@@ -128,7 +128,7 @@ def test_a_file_that_appears_meanwhile_stays(filled, tmp_path, monkeypatch):
     with pytest.raises(UsageError, match="exists already"):
         backup_database(filled.database, path)
     assert path.read_text() == "precious"
-    assert not list(tmp_path.glob(".*.part"))
+    assert not list(tmp_path.glob(".*.tunelab-part"))
 
 
 def test_a_backup_into_a_folder_that_is_not_there_is_refused(filled, tmp_path):

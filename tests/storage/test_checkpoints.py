@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from sqlalchemy import event, select, update
+from sqlalchemy import select, update
 
 from tests.storage.conftest import ELSEWHERE, HERE, Bench, completed
 from tunelab.storage.checkpoints import (
@@ -207,25 +207,3 @@ def test_weights_of_other_studies_do_not_count(bench):
             outcome = completed(1, 0.5 if study is other else 0.1, weights={"w": np.zeros(1)})
             Recorder(bench.database, study.claim(), maximize=False).finish(outcome, None)
     assert len(bench.rows(select(checkpoints.c.kind))) == 2 * KEPT_BEST
-
-
-def test_whether_weights_are_kept_is_not_asked_of_every_trial_of_the_study(bench):
-    """Else a trial costs the more the longer the study is."""
-    if not bench.database.is_sqlite:
-        pytest.skip("PostgreSQL chooses by the sizes of the tables")
-    asked = []
-    event.listen(
-        bench.database.engine,
-        "before_cursor_execute",
-        lambda _connection, _cursor, statement, values, *_: asked.append((statement, values)),
-    )
-    bench.insert(1)
-    weights = {"w": np.zeros(3)}
-    Recorder(bench.database, bench.claim(), maximize=False).finish(
-        completed(1, 0.5, weights=weights), None
-    )
-    (question,) = [(text, values) for text, values in asked if "JOIN checkpoints" in text]
-    with bench.database.read() as connection:
-        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {question[0]}", question[1]).all()
-    of_trials = [step[-1] for step in plan if " trials" in step[-1]]
-    assert of_trials == ["SEARCH trials USING INTEGER PRIMARY KEY (rowid=?)"]

@@ -126,7 +126,7 @@ def test_where_no_copy_can_be_made_nothing_is_upgraded(sqlite_url, tmp_path, lat
     with pytest.raises(DiskError, match="no space left on device"):
         upgrade_database(sqlite_url, later)
     assert copies(tmp_path) == []
-    assert not list(tmp_path.glob(".*.part"))
+    assert not list(tmp_path.glob(".*.tunelab-part"))
     open_database(sqlite_url).close()
 
 

@@ -11,14 +11,16 @@ import threading
 import time
 from unittest.mock import Mock
 
+import numpy as np
 import pytest
 from sqlalchemy import event, select
 
-from tests.storage.conftest import STUDY
+from tests.storage.conftest import STUDY, completed
 from tunelab.errors import DatabaseError, UsageError
 from tunelab.storage import sqlite
 from tunelab.storage.engine import Database
 from tunelab.storage.location import database_url
+from tunelab.storage.recorder import Recorder
 from tunelab.storage.schema import open_database
 from tunelab.storage.studies import all_studies, create_study
 from tunelab.storage.tables import studies
@@ -284,3 +286,23 @@ def test_a_document_that_is_none_is_damage_and_no_mistake_of_the_programs(bench)
         connection.exec_driver_sql("UPDATE studies SET spec = '{bad'")
     with pytest.raises(DatabaseError, match="is damaged: what should be a JSON document is none"):
         names(bench.database)
+
+
+def test_whether_weights_are_kept_is_not_asked_of_every_trial_of_the_study(bench):
+    """Else a trial costs the more the longer the study is."""
+    asked = []
+    event.listen(
+        bench.database.engine,
+        "before_cursor_execute",
+        lambda _connection, _cursor, statement, values, *_: asked.append((statement, values)),
+    )
+    bench.insert(1)
+    weights = {"w": np.zeros(3)}
+    Recorder(bench.database, bench.claim(), maximize=False).finish(
+        completed(1, 0.5, weights=weights), None
+    )
+    (question,) = [(text, values) for text, values in asked if "JOIN checkpoints" in text]
+    with bench.database.read() as connection:
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {question[0]}", question[1]).all()
+    of_trials = [step[-1] for step in plan if " trials" in step[-1]]
+    assert of_trials == ["SEARCH trials USING INTEGER PRIMARY KEY (rowid=?)"]

@@ -10,13 +10,15 @@ from pathlib import Path
 
 from tunelab.errors import DiskError, UsageError
 
+PART = ".tunelab-part"  # ends the name of a file that is not whole yet
+
 
 @contextlib.contextmanager
 def new_file(path: Path) -> Iterator[Path]:
     """A place to write a file that nobody else may read; it becomes ``path`` behind the block.
 
     It lies in the same folder. On an exception nothing is left of it; a process that is killed
-    leaves a file whose name begins with a dot and ends in ``.part``.
+    leaves a file whose name begins with a dot and ends in ``.tunelab-part``.
 
     Yields:
         An empty file with mode 0600.
@@ -27,7 +29,7 @@ def new_file(path: Path) -> Iterator[Path]:
     """
     _refuse_existing(path)
     try:
-        number, name = tempfile.mkstemp(".part", f".{path.name}.", path.parent)
+        number, name = tempfile.mkstemp(PART, f".{path.name}.", path.parent)
     except OSError as error:
         raise _cannot_write(path, error) from error
     os.close(number)
@@ -45,7 +47,7 @@ def new_file(path: Path) -> Iterator[Path]:
 
 
 def _publish(part: Path, path: Path) -> None:
-    """Give ``part`` its name, in one step that replaces nothing."""
+    """Give ``part`` its name, in one step that replaces nothing where there are hard links."""
     try:
         os.link(part, path)
     except FileExistsError:

@@ -47,6 +47,11 @@ class StudyRow:
         """Name and generation, as people write them: ``digits #7``."""
         return f"{self.name} #{self.generation}"
 
+    @property
+    def reference(self) -> str:
+        """The same in one word, as commands take it: ``digits#7``."""
+        return f"{self.name}#{self.generation}"
+
 
 def find_study(connection: Connection, name: str, generation: int | None = None) -> StudyRow | None:
     """The study ``name``: the given generation, or the latest; None if there is none."""

@@ -166,7 +166,7 @@ mirror_runs = Table(
     Column("experiment_id", Text, nullable=False),
     Column("run_id", Text, nullable=False, unique=True),
     Column("last_epoch", Integer, nullable=False),  # curves have been sent up to here
-    Column("sent", Text, nullable=False),  # fingerprint of the state that was sent
+    Column("sent", Text, nullable=False),  # a state, or a document: see storage.mirror_runs
     Index(None, "study_id"),
     Index(None, "trial_id"),
 )

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tunelab.service.children import THREAD_VARIABLES
 from tunelab.service.doctor.findings import Finding, ok, wrong
+from tunelab.storage.files import PART
 
 # Of the libraries on whose versions most depends: the least, and for some the first too new.
 _REQUIRED: dict[str, tuple[tuple[int, ...], tuple[int, ...] | None]] = {
@@ -29,7 +30,6 @@ _POSTGRESQL_DRIVER: dict[str, tuple[tuple[int, ...], tuple[int, ...] | None]] = 
 _LEFT_BEHIND_SECONDS = 86_400.0
 _TEMPORARY_NAME = re.compile(r"tunelab-[a-z0-9_]{8}")  # as tempfile writes them
 _PREPARING = ".preparing-*"
-_BACKUP_PART = ".*.????????.part"  # of a backup, as storage.files writes them
 
 
 def versions(*, with_postgresql: bool) -> Iterator[Finding]:
@@ -93,7 +93,7 @@ def _left_behind(home: Path, tracking_database: Path | None) -> Iterator[Path]:
         path for path in temporary.glob("tunelab-*") if _TEMPORARY_NAME.fullmatch(path.name)
     ]
     candidates += (home / "data").glob(_PREPARING)
-    candidates += home.parent.glob(_BACKUP_PART)
+    candidates += home.parent.glob(f".*{PART}")
     if tracking_database is not None:
         candidates += tracking_database.parent.glob(f".{tracking_database.name}.creating-*")
     for path in sorted(candidates):

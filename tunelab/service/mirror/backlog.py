@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
-
 from tunelab.service.mirror.environment import tracking_uri, without_credentials
+from tunelab.service.mirror.sent import Sent
 from tunelab.storage.engine import Database
 from tunelab.storage.mirror_runs import count_behind, study_run
 from tunelab.storage.studies import study_by_id
@@ -19,5 +18,6 @@ def unsent(database: Database, study_id: int) -> str | None:
         run = study_run(connection, study_id, uri)
     if n_trials:
         return "1 trial" if n_trials == 1 else f"{n_trials} trials"
-    state = json.loads(run.sent or "{}").get("state") if run else None
-    return None if state == study.state else "the study's run"
+    sent = Sent.from_text(run.sent) if run else Sent()
+    shown = (sent.state, sent.ended)
+    return None if shown == (study.state, study.ended_at) else "the study's run"

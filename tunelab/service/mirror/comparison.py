@@ -131,7 +131,7 @@ class _Comparison:
         self._remembered = {row.run_id for row in rows}
         self._numbers = [trial.number for trial in trials if trial.attempts]
         self._spec = effective_spec(self._study)
-        self._writer = TrialWriter(self._spec, self._study.title.replace(" ", ""))
+        self._writer = TrialWriter(self._spec, self._study.reference)
         self._identity = identity_tags(self._study)
         self._findings = Findings()
         self._differences = self._findings.differences
@@ -158,7 +158,7 @@ class _Comparison:
     def _check_study(self, runs: Sorted) -> FoundRun | None:
         """Compare the study's own run; None if there is none to keep."""
         tags = study_tags(self._study)
-        run = runs.kept.pop(self._study.title.replace(" ", ""), None)
+        run = runs.kept.pop(self._study.reference, None)
         if run is None:
             self._differences.missing_runs += 1
             self._findings.from_nothing = True

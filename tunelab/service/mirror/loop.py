@@ -187,6 +187,7 @@ class _Mirror:
         return time.monotonic() - self._drawn_at > PICTURE_SECONDS
 
     def _between_trials(self) -> None:
+        self._failures = 0  # something gets through: no reason for long pauses
         self._lease.check()
         if self._orders.seconds_over > SEND_SECONDS:
             raise _OutOfTimeError

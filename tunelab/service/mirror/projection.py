@@ -7,13 +7,12 @@ changes nothing in MLflow; runs that were created and not remembered are found b
 
 from __future__ import annotations
 
-import json
 import math
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -30,6 +29,7 @@ from tunelab.service.mirror.messages import (
     Entries,
     milliseconds,
 )
+from tunelab.service.mirror.sent import Sent
 from tunelab.service.mirror.study_record import (
     Progress,
     Standing,
@@ -79,31 +79,6 @@ SLICE = 50  # trials a pass: so much is sent at most before it is remembered
 CURVE_SECONDS = 10.0  # between two requests for a trial that runs: its epochs are sent together
 
 
-@dataclass(frozen=True)
-class Sent:
-    """What the study's run has been sent: the document in its ``mirror_runs.sent``."""
-
-    state: str = ""
-    ended: float | None = None  # a study that is stopped twice ends twice
-    finished: int = -1
-    n_trials: int = -1
-    best: int | None = None
-    study_file: str = ""
-    picture: int | None = None
-
-    def to_text(self) -> str:
-        """As it is stored."""
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def from_text(cls, text: str) -> Sent:
-        """The inverse of `to_text`; anything else counts as nothing sent."""
-        try:
-            return cls(**json.loads(text))
-        except (ValueError, TypeError):
-            return cls()
-
-
 class Projection:
     """The runs of one study at one tracking URI.
 
@@ -133,7 +108,7 @@ class Projection:
         with database.read() as connection:
             study = study_by_id(connection, study_id)
         self._spec = effective_spec(study)
-        self._writer = TrialWriter(self._spec, study.title.replace(" ", ""))
+        self._writer = TrialWriter(self._spec, study.reference)
         self._maximize = self._spec.objective.direction == "maximize"
         self._identity = identity_tags(study)
         self._study_file = resolved_yaml(self._spec)
@@ -199,6 +174,7 @@ class Projection:
         if known is not None and not self._tracking.exists(known.run_id):
             # The database behind the URI is another one, or somebody cleared it: start over.
             with self._database.write() as connection:
+                self._confirm(connection)
                 forget_runs(connection, study.id, self._uri)
             self._progress = Progress()
             self._skipped.clear()
@@ -391,6 +367,7 @@ class Projection:
     def _discard(self, run: MirrorRun) -> None:
         self._tracking.delete(run.run_id)
         with self._database.write() as connection:
+            self._confirm(connection)
             forget(connection, [run.run_id])
         self._unremembered = None
 

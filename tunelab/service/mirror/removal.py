@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from sqlalchemy import Connection
+
 from tunelab.service.mirror.environment import without_credentials
 from tunelab.service.mirror.study_record import identity_tags
 from tunelab.service.mirror.tracking import Tracking
@@ -13,7 +15,11 @@ from tunelab.storage.studies import study_by_id
 
 
 def remove(
-    database: Database, study_id: int, tracking: Tracking, progressed: Callable[[], None]
+    database: Database,
+    study_id: int,
+    tracking: Tracking,
+    progressed: Callable[[], None],
+    confirm: Callable[[Connection], None],
 ) -> int:
     """Put all runs of one study among MLflow's deleted ones.
 
@@ -25,6 +31,7 @@ def remove(
         study_id: Key of the study.
         tracking: Where the runs are.
         progressed: Called between runs; what it raises ends the work.
+        confirm: Called in the transaction that forgets the runs; raises if the lease is lost.
 
     Returns:
         How many runs went.
@@ -42,5 +49,6 @@ def remove(
         tracking.delete(run.run_id)
         progressed()
     with database.write() as connection:
+        confirm(connection)
         forget_runs(connection, study_id, without_credentials(tracking.uri))
     return len(found)

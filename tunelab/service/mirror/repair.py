@@ -33,7 +33,8 @@ def repair(
         study_id: Key of the study.
         tracking: Where the runs are.
         progressed: Called between runs; what it raises ends the work.
-        confirm: Called in each transaction that remembers runs; raises if the lease is lost.
+        confirm: Called in each transaction that remembers or forgets runs; raises if the lease is
+            lost.
 
     Returns:
         What was different before.
@@ -47,6 +48,7 @@ def repair(
         tracking.delete(run_id)
         progressed()
     with database.write() as connection:
+        confirm(connection)
         if found.from_nothing:
             forget_runs(connection, study_id, without_credentials(tracking.uri))
         else:

@@ -55,8 +55,7 @@ def identity_tags(study: StudyRow) -> dict[str, str]:
 
 def study_tags(study: StudyRow) -> dict[str, str]:
     """Tags of the study's own run."""
-    identity = study.title.replace(" ", "")
-    return {**identity_tags(study), KIND_TAG: "study", IDENTITY_TAG: identity}
+    return {**identity_tags(study), KIND_TAG: "study", IDENTITY_TAG: study.reference}
 
 
 def study_params(spec: StudySpec) -> dict[str, str]:

@@ -140,7 +140,9 @@ def _one(
 
         try:
             if action is Action.REMOVE:
-                _report(study=title, removed=remove(database, key, tracking, progressed))
+                _report(
+                    study=title, removed=remove(database, key, tracking, progressed, lease.confirm)
+                )
                 return
             if action is Action.REPAIR:
                 differences = repair(database, key, tracking, progressed, lease.confirm)

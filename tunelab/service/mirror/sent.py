@@ -1,0 +1,31 @@
+"""What the study's own run has been sent, as ``mirror_runs.sent`` keeps it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True)
+class Sent:
+    """Of the study's own run: what it shows, so that only changes are sent."""
+
+    state: str = ""
+    ended: float | None = None  # a study that is stopped twice ends twice
+    finished: int = -1
+    n_trials: int = -1
+    best: int | None = None
+    study_file: str = ""
+    picture: int | None = None
+
+    def to_text(self) -> str:
+        """As it is stored."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_text(cls, text: str) -> Sent:
+        """The inverse of `to_text`; anything else counts as nothing sent."""
+        try:
+            return cls(**json.loads(text))
+        except (ValueError, TypeError):
+            return cls()
