@@ -14,12 +14,11 @@ import time
 import traceback
 from collections.abc import Callable
 from itertools import count
-from pathlib import Path
 
 from sqlalchemy import Connection
 from threadpoolctl import threadpool_limits
 
-from tunelab.datasets import load_training_data, open_prepared
+from tunelab.datasets import load_training_data
 from tunelab.errors import TunelabError
 from tunelab.execution.backends import BACKENDS, Backend
 from tunelab.execution.beat import Beat
@@ -47,6 +46,7 @@ from tunelab.storage.recorder import Outcome, Recorder
 from tunelab.storage.schema import open_database
 from tunelab.storage.states import EndReason, StudyState
 from tunelab.storage.studies import StudyRow, study_by_id
+from tunelab.storage.study_data import study_data
 from tunelab.storage.workers import register_worker, unregister_worker
 
 POLL_SECONDS = 0.02
@@ -80,7 +80,7 @@ def work(
     spec = StudySpec.from_mapping(study.spec)
     task = Task(
         spec=spec,
-        data=load_training_data(open_prepared(Path(study.data_path))),
+        data=load_training_data(study_data(database, study)),
         baseline_loss=study.baseline_loss,
         backend=backend or BACKENDS[spec.backend](),
         limits=TrialLimits(spec.search),

@@ -8,12 +8,14 @@ generation.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
 from pathlib import Path
 
 from tunelab.datasets import PreparedData, find_prepared, load_training_data, prepare
+from tunelab.datasets.remote import fetch, put
 from tunelab.errors import (
     DataError,
     MissingDataFileError,
@@ -39,6 +41,7 @@ from tunelab.storage.studies import (
     study_by_id,
     update_study,
 )
+from tunelab.storage.study_data import data_cache, data_store
 from tunelab.training.arrays import TrainingData
 from tunelab.training.losses import baseline_loss
 from tunelab.training.metrics import METRICS, baseline_score
@@ -52,6 +55,7 @@ def launch(
     n_trials: int | None = None,
     timeout_seconds: float | None = None,
     new: bool = False,
+    share: bool = True,
 ) -> tuple[Database, StudyRow, bool]:
     """Make the study of a study file ready to run.
 
@@ -61,6 +65,7 @@ def launch(
         n_trials: Total number of trials; goes before the file's ``search.trials``.
         timeout_seconds: Total running time; goes before the file's ``search.timeout``.
         new: Start another generation even if the latest could go on.
+        share: Whether to put the prepared data into the data store, if there is one.
 
     Returns:
         The open database, the study's row, and whether there is anything left to run.
@@ -70,8 +75,10 @@ def launch(
         DataError: If the data cannot be used.
         StudyConflictError: If the study exists with another meaning.
         DatabaseError: If the database cannot be opened or written.
+        DiskError: If the prepared data, or the data store, cannot be written.
     """
     spec = document.spec
+    store = data_store() if share else None
     database = Database(database_url)
     database.check_place()
 
@@ -86,6 +93,8 @@ def launch(
     resolved = document.resolve(prepared.n_train, n_trials=n_trials)
     baseline = baseline_loss(load_training_data(prepared), spec.objective.loss)
     database = open_database(database_url)
+    if store is not None:
+        put(prepared, store)
     with database.write() as connection:
         study = None if new else find_study(connection, spec.name)
         if study is None:
@@ -133,9 +142,16 @@ def relaunch(database_url: str, name: str) -> tuple[Database, StudyRow, bool]:
     spec = StudySpec.from_mapping(study.spec)
     # What was prepared is the study's data, whatever has become of the file they came from.
     prepared = _stored(study, database)
+    if prepared is None and (store := data_store()) is not None:
+        with contextlib.suppress(DataError):
+            # Others need the folder's name alone, so where it was prepared stays noted.
+            fetch(store, Path(study.data_path).name, study.data_digest, data_cache(database))
+            return database, study, _has_more(study, n_finished)
     if prepared is None:
         prepared = _prepared_again(study, spec, database)
         _refuse_changes(study, spec, prepared, database)
+    if (store := data_store()) is not None:
+        put(prepared, store)
     with database.write() as connection:
         update_study(connection, study.id, data_path=str(prepared.path))
         study = study_by_id(connection, study.id)

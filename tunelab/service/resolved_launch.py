@@ -51,7 +51,7 @@ class Launched:
 
 
 def launch_with(
-    database_url: str, path: Path, settings: Sequence[Override], *, new: bool
+    database_url: str, path: Path, settings: Sequence[Override], *, new: bool, share: bool = True
 ) -> Launched:
     """Make the study of a study file ready to run, and record where its values were given.
 
@@ -63,6 +63,7 @@ def launch_with(
         path: The study file.
         settings: What goes before the file; the later ones go before the earlier.
         new: Start another generation even if the latest could go on.
+        share: Whether to put the prepared data into the data store, if there is one.
 
     Raises:
         TunelabError: As `tunelab.service.launch.launch` and `read_study_file` do.
@@ -77,6 +78,7 @@ def launch_with(
             n_trials=given.trials if "search.trials" in set_otherwise else None,
             timeout_seconds=given.timeout_seconds if "search.timeout" in set_otherwise else None,
             new=new,
+            share=share,
         )
     except StudyConflictError as error:
         error.hint = _with_settings(error, lasting)
