@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -17,6 +17,7 @@ from tunelab.service.launch import launch, relaunch
 from tunelab.service.summary import summarize
 from tunelab.spec.hyperparameters import Hyperparameters
 from tunelab.spec.study_file import read_study_file
+from tunelab.storage.engine import Database
 from tunelab.storage.rungs import RungLimits
 from tunelab.storage.studies import study_by_id
 from tunelab.storage.study_data import study_data
@@ -69,10 +70,10 @@ def stored(place):
 
 
 def worker(place, study, **variables):
-    orders, ours = os.pipe()  # it leaves when its standard input ends: not before it is done
+    """Run a worker elsewhere until no trial is left: its exit code, output and errors."""
     folder = place.parent / "elsewhere"
     folder.mkdir(exist_ok=True)
-    result = subprocess.run(
+    process = subprocess.Popen(
         [sys.executable, "-m", "tunelab.execution.worker", "--study", str(study.id)],
         cwd=folder,
         env={
@@ -81,15 +82,20 @@ def worker(place, study, **variables):
             "TUNELAB_DATA_CACHE": str(folder / "cache"),
             **variables,
         },
-        stdin=orders,
-        capture_output=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=60,
-        check=False,
     )
-    os.close(orders)
-    os.close(ours)
-    return result
+    database = Database(f"sqlite:///{place}/tunelab.db")
+    deadline = time.monotonic() + 30
+    while process.poll() is None and time.monotonic() < deadline:
+        with database.read() as connection:
+            if summarize(connection, study_by_id(connection, study.id)).n_finished == 2:
+                break
+        time.sleep(0.05)
+    said, complained = process.communicate(timeout=15)  # closes its standard input
+    return process.returncode, said, complained
 
 
 def queue(database, study):
@@ -103,15 +109,15 @@ def test_a_worker_trains_with_only_the_database_and_the_store(place):
     queue(database, study)
     leave_only_the_database(place)
 
-    result = worker(place, study)
-    assert result.returncode != 0
-    assert "flowers #1" in result.stderr
-    assert "not on this machine" in result.stderr
+    code, _, complained = worker(place, study)
+    assert code != 0
+    assert "flowers #1" in complained
+    assert "not on this machine" in complained
 
     store = str(place.parent / "store")
-    result = worker(place, study, TUNELAB_DATA_STORE=store)
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.count("claimed trial") == 2
+    code, said, complained = worker(place, study, TUNELAB_DATA_STORE=store)
+    assert code == 0, complained
+    assert said.count("claimed trial") == 2
     with database.read() as connection:
         summary = summarize(connection, study_by_id(connection, study.id))
     assert summary.n_finished == 2

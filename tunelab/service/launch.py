@@ -92,9 +92,9 @@ def launch(
     prepared = prepare(spec.data, spec.task, database.home / "data", check)
     resolved = document.resolve(prepared.n_train, n_trials=n_trials)
     baseline = baseline_loss(load_training_data(prepared), spec.objective.loss)
-    database = open_database(database_url)
     if store is not None:
         put(prepared, store)
+    database = open_database(database_url)
     with database.write() as connection:
         study = None if new else find_study(connection, spec.name)
         if study is None:
