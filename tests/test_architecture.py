@@ -36,7 +36,7 @@ LIBRARIES: dict[str, set[str]] = {
     "errors": set(),
     "training": {"numpy"},
     "spec": {"pydantic", "pydantic_core", "ruamel", "cronsim"},
-    "datasets": {"numpy", "sklearn", "pyarrow"},
+    "datasets": {"numpy", "sklearn", "pyarrow", "fsspec"},
     "storage": {"sqlalchemy", "alembic", "numpy"},
     "execution": {"threadpoolctl", "numpy", "sqlalchemy"},
     "tuning": {"optuna", "numpy", "scipy", "sqlalchemy"},
@@ -52,6 +52,7 @@ CONFINED: dict[str, tuple[str, bool]] = {
     "sklearn": ("tunelab.datasets", False),
     "pyarrow": ("tunelab.datasets.sources", False),
     "scipy": ("tunelab.tuning.sobol", False),
+    "fsspec": ("tunelab.datasets.data_store", False),
     "cronsim": ("tunelab.spec.cron", True),
     "alembic": ("tunelab.storage.schema tunelab.storage.migrations", True),
 }

@@ -81,7 +81,7 @@ def delete_and_tell(database: Database, name: str, *, yes: bool, mlflow: bool) -
             tell("nothing deleted")
             return
     n_runs = _remove_runs(database, doomed) if mlflow else {}
-    titles = remove_study(database, name)
+    titles = remove_study(database, name, tell)
     forget_deleted(database)
     for title in titles:
         of_runs = "what MLflow shows of it stays there"

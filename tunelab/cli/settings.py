@@ -16,7 +16,12 @@ from tunelab.spec.overrides import (
     variables,
 )
 
-_OTHER_VARIABLES = ("TUNELAB_DATABASE_URL", "TUNELAB_MIRROR")
+_OTHER_VARIABLES = (
+    "TUNELAB_DATABASE_URL",
+    "TUNELAB_MIRROR",
+    "TUNELAB_DATA_STORE",
+    "TUNELAB_DATA_CACHE",
+)
 
 
 def gathered(

@@ -36,6 +36,19 @@ META_FILE = "meta.json"
 POOL_FILE = "pool.npz"
 SEALED_FILE = "sealed/test.npz"
 
+_SHARED = (
+    "format",
+    "key",
+    "digest",
+    "test_digest",
+    "rows",
+    "task",
+    "class_names",
+    "target_names",
+    "preprocessing",
+    "target_scaling",
+)
+
 
 @dataclass(frozen=True)
 class PreparedData:
@@ -110,6 +123,24 @@ def load_training_data(prepared: PreparedData) -> TrainingData:
         )
     except ValueError as error:
         raise _damaged(prepared.path, prepared.path, error) from error
+
+
+def array_files(prepared: PreparedData) -> tuple[str, ...]:
+    """The names of the files that :func:`load_training_data` maps."""
+    return tuple(_expected_arrays(prepared))
+
+
+def shared_meta(prepared: PreparedData) -> dict[str, Any]:
+    """What a machine must know that is sent nothing but the files of :func:`array_files`.
+
+    Where the data came from is not in it, nor are notes, which may quote a row of any part.
+
+    Raises:
+        DataError: If ``meta.json`` cannot be read.
+    """
+    meta = _read_meta(prepared.path)
+    shared = {name: meta[name] for name in _SHARED}
+    return {**shared, "class_counts": {"train": list(prepared.class_counts)}, "notes": []}
 
 
 def load_pool(prepared: PreparedData) -> RawData:

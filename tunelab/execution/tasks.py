@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-from tunelab.datasets import load_training_data, open_prepared
+from tunelab.datasets import load_training_data
 from tunelab.errors import NotFoundError
 from tunelab.execution.backends import BACKENDS, Backend
 from tunelab.execution.limits import TrialLimits
@@ -15,25 +14,27 @@ from tunelab.execution.trial import Task
 from tunelab.spec.study import StudySpec
 from tunelab.storage.engine import Database
 from tunelab.storage.studies import StudyRow, study_by_id
+from tunelab.storage.study_data import study_data
 
 KEPT = 4  # studies whose data stay mapped
 LOOK_SECONDS = 10.0  # a study that is stopped and goes on may have other limits
 
 
-def load_task(study: StudyRow, backend: Backend | None = None) -> Task:
+def load_task(database: Database, study: StudyRow, backend: Backend | None = None) -> Task:
     """What the trials of ``study`` share.
 
     Args:
+        database: The study database; fetched data lie beside it.
         study: The study.
         backend: What trains; None for the one that the study names.
 
     Raises:
-        TunelabError: If its prepared data are missing or damaged.
+        TunelabError: If its prepared data are nowhere to be had, or damaged.
     """
     spec = StudySpec.from_mapping(study.spec)
     return Task(
         spec=spec,
-        data=load_training_data(open_prepared(Path(study.data_path))),
+        data=load_training_data(study_data(database, study)),
         baseline_loss=study.baseline_loss,
         backend=backend or BACKENDS[spec.backend](),
         limits=TrialLimits(spec.search),
@@ -70,7 +71,7 @@ class Tasks:
         if entry is None or now - entry.looked_at > LOOK_SECONDS:
             study = self._read(study_id)
             if entry is None or _meaning(entry.study) != _meaning(study):
-                entry = _Entry(study, load_task(study), now)
+                entry = _Entry(study, load_task(self._database, study), now)
             entry.looked_at = now
         if self._latest not in (None, study_id):
             # A limit of memory counts from the present size, and other data have been mapped.

@@ -138,7 +138,7 @@ class _OneStudy:
     def task(self, _claim: Claim | None = None) -> Task:
         if self._task is None:
             study = _study(self._database, self._queue.study_id)
-            self._task = load_task(study, self._backend)
+            self._task = load_task(self._database, study, self._backend)
         return self._task
 
     def shown(self, claim: Claim) -> str:

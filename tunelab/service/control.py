@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from sqlalchemy import Connection
 
-from tunelab.errors import UsageError
+from tunelab.datasets.remote import place, remove
+from tunelab.errors import TunelabError, UsageError
 from tunelab.storage.claims import requeue_lost
 from tunelab.storage.engine import Database
 from tunelab.storage.leases import coordinator_lease, lease_holder
@@ -25,6 +27,7 @@ from tunelab.storage.studies import (
     take_all_back,
     update_study,
 )
+from tunelab.storage.study_data import data_cache, data_store
 
 _STOP_SECONDS = 20.0
 _CANCEL_SECONDS = 1.5
@@ -107,12 +110,17 @@ def doomed_studies(database: Database, name: str) -> list[StudyRow]:
         return _doomed(connection, name)
 
 
-def remove_study(database: Database, name: str) -> list[str]:
+def remove_study(
+    database: Database, name: str, tell: Callable[[str], None] = lambda _: None
+) -> list[str]:
     """Delete a study with its trials, epochs, checkpoints, logs and prepared data.
+
+    What lies in the data store goes too, unless another study of this database needs it.
 
     Args:
         database: The study database.
         name: ``digits`` for all generations, ``digits#7`` for one.
+        tell: Called with a sentence if the data store keeps something.
 
     Returns:
         The titles of what was deleted.
@@ -126,14 +134,34 @@ def remove_study(database: Database, name: str) -> list[str]:
         for study in doomed:
             delete_study(connection, study.id)
         kept = set(data_in_use(connection))
+        kept_shares = {_share(study) for study in all_studies(connection)}
     # Files go after the rows: a kill in between leaves files that nothing refers to, not a study
     # without its data.
     for path in {study.data_path for study in doomed} - kept:
         shutil.rmtree(Path(path), ignore_errors=True)
+    _remove_shared(database, {_share(study) for study in doomed} - kept_shares, tell)
     for study in doomed:
         for log in (database.home / "logs").glob(f"study-{study.id}-*.log"):
             log.unlink(missing_ok=True)
     return [study.title for study in doomed]
+
+
+def _share(study: StudyRow) -> tuple[str, str]:
+    """Key and digest of the study's data: what they are called wherever they are fetched."""
+    return Path(study.data_path).name, study.data_digest
+
+
+def _remove_shared(
+    database: Database, shares: set[tuple[str, str]], tell: Callable[[str], None]
+) -> None:
+    try:
+        store = data_store()
+        for key, digest in shares:
+            shutil.rmtree(data_cache(database) / place(key, digest), ignore_errors=True)
+            if store is not None:
+                remove(store, key, digest)
+    except TunelabError as error:  # the study is gone all the same
+        tell(f"warning: its data stay in the data store: {error}")
 
 
 def _doomed(connection: Connection, name: str) -> list[StudyRow]:

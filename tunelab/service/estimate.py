@@ -85,7 +85,9 @@ def rehearse(path: Path, settings: Sequence[Override], *, timed: bool) -> Rehear
         TunelabError: If the study cannot be started as it is.
     """
     with tempfile.TemporaryDirectory(prefix="tunelab-") as folder:
-        launched = launch_with(f"sqlite:///{folder}/tunelab.db", path, settings, new=True)
+        launched = launch_with(
+            f"sqlite:///{folder}/tunelab.db", path, settings, new=True, share=False
+        )
         with closing(launched.database):
             spec = effective_spec(launched.study)
             data = open_prepared(Path(launched.study.data_path))

@@ -8,6 +8,7 @@ generation.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
@@ -18,6 +19,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from tunelab.datasets import PreparedData, find_prepared, load_training_data, prepare
+from tunelab.datasets.remote import fetch, put
 from tunelab.errors import (
     DataError,
     MissingDataFileError,
@@ -45,6 +47,7 @@ from tunelab.storage.studies import (
     study_by_id,
     update_study,
 )
+from tunelab.storage.study_data import data_cache, data_store
 from tunelab.training.arrays import TrainingData
 from tunelab.training.losses import baseline_loss
 from tunelab.training.metrics import METRICS, baseline_score
@@ -59,6 +62,7 @@ def launch(
     timeout_seconds: float | None = None,
     new: bool = False,
     executor: Executor = Executor.LOCAL,
+    share: bool = True,
 ) -> tuple[Database, StudyRow, bool]:
     """Make the study of a study file ready to run.
 
@@ -70,6 +74,7 @@ def launch(
         new: Start another generation even if the latest could go on.
         executor: Who runs it. Of a study that exists, only ``EXTERNAL`` is noted: it is handed over
             to the service, and counts as running from here on.
+        share: Whether to put the prepared data into the data store, if there is one.
 
     Returns:
         The open database, the study's row, and whether there is anything left to run.
@@ -79,14 +84,18 @@ def launch(
         DataError: If the data cannot be used.
         StudyConflictError: If the study exists with another meaning.
         DatabaseError: If the database cannot be opened or written.
+        DiskError: If the prepared data, or the data store, cannot be written.
     """
     spec = document.spec
+    store = data_store() if share else None
     database = Database(database_url)
     database.check_place()
     ready = _ready(
         database, spec, lambda n_train: document.resolve(n_train, n_trials=n_trials), n_trials
     )
     resolved, prepared = ready.spec, ready.prepared
+    if store is not None:
+        put(prepared, store)
     database = open_database(database_url)
     with database.write() as connection:
         study = None if new else find_study(connection, spec.name)
@@ -130,8 +139,12 @@ def launch_generation(
         DataError: If the data cannot be used.
         MissingDataFileError: If they are gone.
         DatabaseError: If the database cannot be written.
+        DiskError: If the prepared data, or the data store, cannot be written.
     """
+    store = data_store()
     ready = _ready(database, spec, spec.resolve)
+    if store is not None:
+        put(ready.prepared, store)
     with database.write() as connection:
         study = ready.create(connection, Executor.EXTERNAL)
         settle(connection, study)
@@ -215,9 +228,16 @@ def relaunch(database_url: str, name: str) -> tuple[Database, StudyRow, bool]:
     spec = StudySpec.from_mapping(study.spec)
     # What was prepared is the study's data, whatever has become of the file they came from.
     prepared = _stored(study, database)
+    if prepared is None and (store := data_store()) is not None:
+        with contextlib.suppress(DataError):
+            # Others need the folder's name alone, so where it was prepared stays noted.
+            fetch(store, Path(study.data_path).name, study.data_digest, data_cache(database))
+            return database, study, _has_more(study, n_finished)
     if prepared is None:
         prepared = _prepared_again(study, spec, database)
         _refuse_changes(study, spec, prepared, database)
+    if (store := data_store()) is not None:
+        put(prepared, store)
     with database.write() as connection:
         update_study(connection, study.id, data_path=str(prepared.path))
         study = study_by_id(connection, study.id)

@@ -58,6 +58,7 @@ def launch_with(
     *,
     new: bool,
     executor: Executor = Executor.LOCAL,
+    share: bool = True,
 ) -> Launched:
     """Make the study of a study file ready to run, and record where its values were given.
 
@@ -70,6 +71,7 @@ def launch_with(
         settings: What goes before the file; the later ones go before the earlier.
         new: Start another generation even if the latest could go on.
         executor: Who runs it.
+        share: Whether to put the prepared data into the data store, if there is one.
 
     Raises:
         TunelabError: As `tunelab.service.launch.launch` and `read_study_file` do.
@@ -85,6 +87,7 @@ def launch_with(
             timeout_seconds=given.timeout_seconds if "search.timeout" in set_otherwise else None,
             new=new,
             executor=executor,
+            share=share,
         )
     except StudyConflictError as error:
         error.hint = _with_settings(error, lasting)

@@ -15,11 +15,10 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from enum import Enum
-from pathlib import Path
 
 from sqlalchemy import Connection
 
-from tunelab.datasets import load_training_data, open_prepared
+from tunelab.datasets import load_training_data
 from tunelab.spec.study import StudySpec
 from tunelab.spec.tables import GRID, LOSSES
 from tunelab.storage.claims import Death, has_lost, requeue_lost
@@ -44,6 +43,7 @@ from tunelab.storage.studies import (
     study_by_id,
     update_study,
 )
+from tunelab.storage.study_data import study_data
 from tunelab.storage.trials import (
     NewTrial,
     TrialRow,
@@ -124,7 +124,7 @@ class Coordinator:
                 metric=spec.objective.metric,
                 maximize=maximize,
             )
-        self._flatness = _flatness(spec, study) if spec.search.stop_when_flat else None
+        self._flatness = _flatness(database, spec, study) if spec.search.stop_when_flat else None
         self._flat: Flat | None = None
         self._seconds_before = study.running_seconds
         self._started = time.monotonic()
@@ -402,13 +402,13 @@ def _learned(database: Database, study: StudyRow, spec: StudySpec) -> list[Confi
     return fitting(spec.search_space, earlier, spec.sweep.start_from_best)
 
 
-def _flatness(spec: StudySpec, study: StudyRow) -> Flatness:
+def _flatness(database: Database, spec: StudySpec, study: StudyRow) -> Flatness:
     """What watches the study for becoming flat.
 
     Raises:
         DataError: If the prepared data cannot be read.
     """
-    data = load_training_data(open_prepared(Path(study.data_path)))
+    data = load_training_data(study_data(database, study))
     rows = ValidationRows.of(data.y_validation, data.n_classes)
     quantity = spec.objective.metric
     if quantity == "validation_loss":
