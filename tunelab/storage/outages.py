@@ -72,13 +72,13 @@ class Outage:
             if waited > _WORTH_TELLING_SECONDS:
                 error = OutageError(f"{error.message}; waited {waited:.0f} s", hint=error.hint)
             raise error
-        if waited > _WORTH_TELLING_SECONDS and not self._told:
-            self._told = True
-            self._patience.notice(f"{error.message}; waiting until it is back")
         # Many processes wait for the same server: they do not all come back at one moment.
         until = now + self._pause * random.uniform(0.5, 1.0)
         self._pause = min(2 * self._pause, _LONGEST_PAUSE_SECONDS)
         while (now := time.monotonic()) < until and not self._is_over(now - self._began):
+            if now - self._began > _WORTH_TELLING_SECONDS and not self._told:
+                self._told = True
+                self._patience.notice(f"{error.message}; waiting until it is back")
             time.sleep(_SLICE_SECONDS)
 
     def _is_over(self, waited: float) -> bool:
