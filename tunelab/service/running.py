@@ -145,7 +145,8 @@ def _run(
     trial_timeout = watcher.summary().spec.search.trial_timeout_seconds
     workers = StudyWorkers(database, study_id, n_workers, trial_timeout)
     said: list[str] = []
-    outage = Patience(OUTAGE_SECONDS, lambda: stop.signal is not None, said.append).begin()
+    patience = Patience(OUTAGE_SECONDS, lambda: stop.signal is not None, said.append, silence=0.0)
+    outage = patience.begin()  # of one that was more than a blink
     ended = cancelled = False
     coordinator: Coordinator | None = None
     try:

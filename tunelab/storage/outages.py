@@ -13,7 +13,7 @@ OUTAGE_SECONDS = 300.0
 _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 5.0
 _SLICE_SECONDS = 0.05  # between looks at whether to give up
-_WORTH_TELLING_SECONDS = 1.0
+_WORTH_TELLING_SECONDS = 1.0  # unless someone else has waited before
 # One who has to leave still tries again for a moment: a cut connection costs him nothing.
 _LEAVING_SECONDS = 2.0
 
@@ -38,11 +38,13 @@ class Patience:
         seconds: How long it waits; 0 is not at all.
         give_up: Whether to wait for no more than a moment, because the process has to leave.
         notice: Told once per outage that it has begun, and once that it is over.
+        silence: Seconds for which nobody is told.
     """
 
     seconds: float = 0.0
     give_up: Callable[[], bool] = _never
     notice: Callable[[str], None] = _say_nothing
+    silence: float = _WORTH_TELLING_SECONDS
 
     def begin(self) -> Outage:
         """What one piece of work needs to be tried again."""
@@ -72,13 +74,13 @@ class Outage:
             if waited > _WORTH_TELLING_SECONDS:
                 error = OutageError(f"{error.message}; waited {waited:.0f} s", hint=error.hint)
             raise error
-        if waited > _WORTH_TELLING_SECONDS and not self._told:
-            self._told = True
-            self._patience.notice(f"{error.message}; waiting until it is back")
         # Many processes wait for the same server: they do not all come back at one moment.
         until = now + self._pause * random.uniform(0.5, 1.0)
         self._pause = min(2 * self._pause, _LONGEST_PAUSE_SECONDS)
         while (now := time.monotonic()) < until and not self._is_over(now - self._began):
+            if now - self._began >= self._patience.silence and not self._told:
+                self._told = True
+                self._patience.notice(f"{error.message}; waiting until it is back")
             time.sleep(_SLICE_SECONDS)
 
     def _is_over(self, waited: float) -> bool:
