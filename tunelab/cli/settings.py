@@ -16,7 +16,12 @@ from tunelab.spec.overrides import (
     variables,
 )
 
-_OTHER_VARIABLES = ("TUNELAB_DATABASE_URL", "TUNELAB_MIRROR")
+_OTHER_VARIABLES = (
+    "TUNELAB_DATABASE_URL",
+    "TUNELAB_DATABASE_PASSWORD_FILE",
+    "TUNELAB_DATA_STORE",
+    "TUNELAB_MIRROR",
+)
 
 
 def gathered(
