@@ -11,7 +11,7 @@ from tunelab.cli.console import tell
 from tunelab.cli.formats import clean, instant
 from tunelab.cli.signals import two_step_signals
 from tunelab.service.controller import control
-from tunelab.service.running import StopRequest
+from tunelab.service.stop import StopRequest
 from tunelab.storage.location import database_url
 from tunelab.storage.outages import Patience
 from tunelab.storage.schema import open_database

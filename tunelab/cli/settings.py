@@ -18,9 +18,10 @@ from tunelab.spec.overrides import (
 
 _OTHER_VARIABLES = (
     "TUNELAB_DATABASE_URL",
-    "TUNELAB_MIRROR",
+    "TUNELAB_DATABASE_PASSWORD_FILE",
     "TUNELAB_DATA_STORE",
     "TUNELAB_DATA_CACHE",
+    "TUNELAB_MIRROR",
 )
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from tunelab.service.children import Child
-from tunelab.service.running import StopRequest
+from tunelab.service.stop import StopRequest
 from tunelab.service.sweeps.folder import StudiesFolder
 from tunelab.service.sweeps.scheduler import Scheduler
 from tunelab.storage.clock import database_time

@@ -8,7 +8,8 @@ from functools import partial
 from sqlalchemy import Connection
 
 from tunelab.service.events import Notice, StudyFinished, StudyStarted
-from tunelab.service.running import WATCH_SECONDS, Events, StopRequest
+from tunelab.service.running import WATCH_SECONDS, Events
+from tunelab.service.stop import StopRequest
 from tunelab.service.watch import Watcher
 from tunelab.storage.engine import Database
 from tunelab.storage.leases import coordinator_lease, lease_holder
