@@ -17,11 +17,12 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, insert, update
 
-from tunelab.service.mirror import loop
 from tunelab.service.mirror.environment import tracking_uri, without_credentials
 from tunelab.service.mirror.lease import HeldLease, LostMirrorLeaseError
-from tunelab.service.mirror.loop import Orders, mirror
+from tunelab.service.mirror.loop import mirror
 from tunelab.service.mirror.messages import milliseconds
+from tunelab.service.mirror.orders import Orders
+from tunelab.service.mirror.passes import Client, Passes
 from tunelab.spec.default_space import default_configuration
 from tunelab.spec.study import StudySpec
 from tunelab.storage.engine import Database
@@ -547,11 +548,12 @@ def test_one_that_fails_now_and_then_is_told_of_once(
 def test_an_absence_of_any_length_is_borne(database: Database) -> None:
     study = new_study(database)
     lease = HeldLease(database, Lease("", "", 1))
-    waiting = loop._Mirror(database, study.id, tracking_uri(), Orders(), lease)
+    orders = Orders()
+    waiting = Passes(database, study.id, Client(tracking_uri(), orders), orders, lease)
     pauses = []
     for failures in (1, 2, 7, 100, 5000):
-        waiting._failures = failures
-        pauses.append(waiting._pause())
+        waiting.n_failures = failures
+        pauses.append(waiting.pause_seconds)
     assert pauses == [1.0, 2.0, 60.0, 60.0, 60.0]
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import select
 
 from tests.service.conftest import running_study
 from tunelab.service.dashboard import runs_url
-from tunelab.service.mirror.loop import Orders
+from tunelab.service.mirror.orders import Orders
 from tunelab.spec.study import StudySpec
 from tunelab.storage.engine import Database
 from tunelab.storage.leases import acquire_lease, lease_holder, mirror_lease

@@ -22,6 +22,7 @@ SyncedStudy = Annotated[
 def register(group: typer.Typer) -> None:
     """Add these commands to ``tunelab tracking``."""
     group.command(epilog="Example: tunelab tracking sync digits")(sync)
+    group.command(epilog="Example: tunelab tracking run")(run)
 
 
 def sync(name: SyncedStudy = None, as_json: AsJson = False) -> None:
@@ -34,3 +35,14 @@ def sync(name: SyncedStudy = None, as_json: AsJson = False) -> None:
 
     with existing_database() as database:
         raise typer.Exit(sync_and_tell(database, name, as_json=as_json))
+
+
+def run() -> None:
+    """Show the studies of the service in MLflow, until told to leave.
+
+    Sends what is new twice a second, and of studies that have ended what MLflow still lacks. An
+    absence of MLflow is outlasted. Studies that run by `study start` are sent by that command.
+    """
+    from tunelab.cli.mirror import run_and_tell
+
+    raise typer.Exit(run_and_tell())
