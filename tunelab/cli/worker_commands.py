@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from tunelab.cli.options import n_trials, n_workers
+from tunelab.cli.database import existing_database
+from tunelab.cli.options import AsJson, n_trials, n_workers
 
 ServedStudy = Annotated[
     str | None,
@@ -42,6 +43,7 @@ MaxTrials = Annotated[
 def register(group: typer.Typer) -> None:
     """Add these commands to ``tunelab worker``."""
     group.command(epilog="Example: tunelab worker run --concurrency 4")(run)
+    group.command("list", epilog="Example: tunelab worker list --json")(list_workers)
 
 
 def run(
@@ -56,3 +58,11 @@ def run(
     from tunelab.cli.workers import run_and_tell
 
     raise typer.Exit(run_and_tell(study, concurrency, max_trials))
+
+
+def list_workers(as_json: AsJson = False) -> None:
+    """List the worker processes of all machines, and what each of them does."""
+    from tunelab.cli.workers import show_workers
+
+    with existing_database() as database:
+        show_workers(database, as_json=as_json)

@@ -48,6 +48,11 @@ class Owner:
         return json.dumps(asdict(self), separators=(",", ":"))
 
     @property
+    def host_name(self) -> str:
+        """The host as people call it."""
+        return self.host.partition("pid:")[0]
+
+    @property
     def is_dead(self) -> bool:
         """Whether the process is known to be gone; False also where that cannot be told."""
         if self.host != _host():

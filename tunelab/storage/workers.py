@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, insert, select, update
 
 from tunelab.storage.clock import database_now
+from tunelab.storage.leases import GRACE_SECONDS
 from tunelab.storage.owners import Owner
-from tunelab.storage.tables import workers
+from tunelab.storage.states import TrialState
+from tunelab.storage.tables import studies, trials, workers
 
 _SEEN = update(workers).where(workers.c.owner == bindparam("by")).values(seen_at=database_now())
 
@@ -30,6 +33,76 @@ def register_worker(connection: Connection, owner: Owner, study_id: int | None) 
             owner=str(owner), study_id=study_id, started_at=time.time(), seen_at=database_now()
         )
     )
+
+
+@dataclass(frozen=True)
+class WorkerRow:
+    """A worker process.
+
+    Attributes:
+        owner: The process.
+        serves: The only study that it serves, as ``digits#7``; None: all of the service.
+        study: The study of which it trains a trial; None if it trains none.
+        trial: The number of that trial.
+        started_at: When it joined.
+        silent_seconds: For how long nothing has been heard of it.
+    """
+
+    owner: Owner
+    serves: str | None
+    study: str | None
+    trial: int | None
+    started_at: float
+    silent_seconds: float
+
+    @property
+    def state(self) -> str:
+        """What is known of it: training, idle, silent (it may be lost) or dead."""
+        if self.owner.is_dead:
+            return "dead"
+        if self.silent_seconds > GRACE_SECONDS:
+            return "silent"
+        return "idle" if self.trial is None else "training"
+
+
+def all_workers(connection: Connection) -> list[WorkerRow]:
+    """Every worker of every host, those that joined first before the others."""
+    own, training = studies.alias(), studies.alias()
+    rows = connection.execute(
+        select(
+            workers.c.owner,
+            workers.c.started_at,
+            (database_now() - workers.c.seen_at).label("silent"),
+            own.c.name.label("serves"),
+            own.c.generation.label("serves_generation"),
+            trials.c.number,
+            training.c.name.label("trains"),
+            training.c.generation.label("trains_generation"),
+        )
+        .select_from(workers)
+        .outerjoin(own, own.c.id == workers.c.study_id)
+        .outerjoin(
+            trials,
+            and_(trials.c.state == TrialState.RUNNING, trials.c.owner == workers.c.owner),
+        )
+        .outerjoin(training, training.c.id == trials.c.study_id)
+        .order_by(workers.c.started_at, workers.c.id)
+    )
+    return [
+        WorkerRow(
+            Owner.parse(row.owner),
+            _reference(row.serves, row.serves_generation),
+            _reference(row.trains, row.trains_generation),
+            row.number,
+            row.started_at,
+            max(0.0, row.silent),
+        )
+        for row in rows
+    ]
+
+
+def _reference(name: str | None, generation: int | None) -> str | None:
+    return None if name is None else f"{name}#{generation}"
 
 
 def note_seen(connection: Connection, owner: Owner) -> None:

@@ -161,7 +161,7 @@ def _holder(database: Database, key: int) -> str | None:
         owner = lease_holder(connection, mirror_lease(key))
     if owner is None:
         return None
-    return f"process {owner.pid} on {owner.host.partition('pid:')[0]}"  # see Owner.host
+    return f"process {owner.pid} on {owner.host_name}"
 
 
 _reports: TextIO = sys.stdout
