@@ -40,7 +40,8 @@ def test_the_study_with_the_fewest_running_trials_is_next_then_the_oldest(
             executor = Executor.LOCAL if index in local else Executor.EXTERNAL
             study = create_study(connection, name=f"s{index}", executor=executor, **STUDY)
             new = [NewTrial(number, {}, {}, 0, RungLimits()) for number in range(size)]
-            insert_trials(connection, study.id, new)
+            if new:
+                insert_trials(connection, study.id, new)
             keys.append(study.id)
             if index not in local | avoided:
                 waiting[study.id] = list(range(size))
