@@ -303,9 +303,12 @@ def test_the_two_databases_have_roles_of_their_own():
     assert made["MLFLOW_BACKEND_STORE_URI"] == tracking
 
 
-def test_the_mirror_alone_writes_to_mlflow():
+def test_the_mirror_writes_to_mlflow_and_who_repairs_it_by_hand():
     found = {n: service(n)["environment"].get("MLFLOW_TRACKING_URI") for n in SERVICES}
-    assert {name: uri for name, uri in found.items() if uri} == {"mirror": "http://mlflow:5000"}
+    knowing = {name: uri for name, uri in found.items() if uri}
+    assert knowing == dict.fromkeys(("mirror", "controller"), "http://mlflow:5000")
+    for name in knowing:
+        assert service(name)["environment"]["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"
 
 
 # --- files

@@ -18,6 +18,7 @@ from tunelab.cli import (
 from tunelab.cli import db as db_commands
 from tunelab.cli.console import put
 from tunelab.cli.options import AsJson, Port
+from tunelab.cli.variables import name_misspelt_variables
 
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -77,6 +78,7 @@ def _root(
     ] = False,
 ) -> None:
     del version, debug  # the callback prints the version; `program` reads --debug, wherever it is
+    name_misspelt_variables()
     _help_without_command(context)
 
 

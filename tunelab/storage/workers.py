@@ -14,20 +14,29 @@ from tunelab.storage.owners import Owner
 from tunelab.storage.states import TrialState
 from tunelab.storage.tables import studies, trials, workers
 
+_LONG_SILENCE_SECONDS = 10 * GRACE_SECONDS
 _SEEN = update(workers).where(workers.c.owner == bindparam("by")).values(seen_at=database_now())
 
 
 def register_worker(connection: Connection, owner: Owner, study_id: int | None) -> None:
-    """Enter this process, and strike out the dead of this host. In a write transaction.
+    """Enter this process, and strike out the dead. In a write transaction.
+
+    Dead are those of this host that are gone, and those of others that were silent for long.
 
     Args:
         connection: A write transaction.
         owner: This process.
         study_id: The study that it serves; None for all that the service runs.
     """
-    for row in connection.execute(select(workers.c.id, workers.c.owner)).all():
-        if row.owner == str(owner) or Owner.parse(row.owner).is_dead:
-            connection.execute(delete(workers).where(workers.c.id == row.id))
+    silence = database_now() - workers.c.seen_at
+    for row in connection.execute(select(workers.c.id, workers.c.owner, silence)).all():
+        key, entry, silent_seconds = row
+        if (
+            entry == str(owner)
+            or silent_seconds > _LONG_SILENCE_SECONDS
+            or Owner.parse(entry).is_dead
+        ):
+            connection.execute(delete(workers).where(workers.c.id == key))
     connection.execute(
         insert(workers).values(
             owner=str(owner), study_id=study_id, started_at=time.time(), seen_at=database_now()
