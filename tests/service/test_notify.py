@@ -228,6 +228,17 @@ def test_leaving_between_two_posts_loses_none(bench):
         assert len(server.heard) == 3
 
 
+def test_leaving_at_the_line_of_a_study_without_result_loses_no_post(bench):
+    with receiver() as server:
+        bench.put(notify=server.url)
+        bench.tick()
+        bench.finish()
+        ticking = Notifier(bench.database, HERE).tick()
+        assert "without one completed trial" in next(ticking)
+        ticking.close()
+        assert len(server.heard) == 1
+
+
 def test_a_very_long_reason_is_cut():
     class Outcome:
         name, study_file, generation = "flowers", "/studies/flowers.yaml", None

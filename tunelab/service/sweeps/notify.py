@@ -64,17 +64,21 @@ class Notifier:
         if not self._database.attempt(lambda c: take_on_telling(c, outcome, teller)):
             return
         named = f"sweep {outcome.name}, slot {outcome.slot}"
+        problem = self._post(outcome)  # before anything is yielded: nobody may come back
         if outcome.generation is not None:  # it was started in order: the log does not have it yet
             yield f"{named}: {outcome.state}, {outcome.reason}"
+        yield f"warning: {named}: {problem}" if problem else None
+
+    def _post(self, outcome: SweepOutcome) -> str | None:
+        """Tell the URL, if there is one; what went wrong, or None."""
         url = outcome.sweep.notify
         if url is None:
-            return
+            return None
         try:
             post(url, message(outcome), self._timeout)
         except PostError as error:
-            yield f"warning: {named}: the notification of {place_of(url)} failed: {error}"
-        else:
-            yield None
+            return f"the notification of {place_of(url)} failed: {error}"
+        return None
 
 
 def message(outcome: SweepOutcome) -> bytes:
