@@ -201,7 +201,6 @@ sweep_slots = Table(
     Column("created_at", Double, nullable=False),
     Column("ended_at", Double),
     Column("told_by", Text),  # who took it on to tell of a bad end; NULL: nobody yet
-    Index(None, "state"),
-    Index(None, "ended_at"),
+    Index(None, "state", "ended_at"),
     Index(None, "study_id"),
 )

@@ -55,6 +55,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("sweep_id", "slot_at", name=op.f("pk_sweep_slots")),
     )
-    for column in ("state", "ended_at", "study_id"):
-        name = op.f(f"ix_sweep_slots_{column}")
-        op.create_index(name, "sweep_slots", [column], unique=False)
+    op.create_index(
+        op.f("ix_sweep_slots_state_ended_at"), "sweep_slots", ["state", "ended_at"], unique=False
+    )
+    op.create_index(op.f("ix_sweep_slots_study_id"), "sweep_slots", ["study_id"], unique=False)
