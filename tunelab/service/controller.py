@@ -10,7 +10,7 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from sqlalchemy import Connection
 from tunelab.service.children import Child
 from tunelab.service.stop import StopRequest
 from tunelab.service.sweeps.folder import StudiesFolder
+from tunelab.service.sweeps.notify import Notifier
 from tunelab.service.sweeps.scheduler import Scheduler
 from tunelab.storage.clock import database_time
 from tunelab.storage.engine import Database
@@ -105,20 +106,17 @@ class Coordinators:
         return Child("tunelab.service.coordinator", arguments, self._database, log, goes_on=True)
 
 
-class SweepThread:
-    """Runs a scheduler beside the coordinators: to prepare data may take minutes.
+class Beside:
+    """Does something again and again beside the coordinators, in a thread of its own.
 
     It is not waited for at the end. What it is about to start then, another controller takes up.
 
     Args:
-        database: The study database.
-        folder: The folder of study files that is watched; None for none.
+        work: Called time and again; yields what there is to say, and None where it may be left.
     """
 
-    def __init__(self, database: Database, folder: Path | None) -> None:
-        self._database = database
-        self._folder = None if folder is None else StudiesFolder(database, folder)
-        self._scheduler = Scheduler(database, Owner.this_process())
+    def __init__(self, work: Callable[[], Iterable[str | None]]) -> None:
+        self._work = work
         self._said: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._error: BaseException | None = None
         self._left = threading.Event()
@@ -145,13 +143,32 @@ class SweepThread:
     def _run(self) -> None:
         try:
             while not self._left.is_set():
-                now = self._database.fetch(database_time)
-                lines = [] if self._folder is None else self._folder.scan(now)
-                for line in [*lines, *self._scheduler.tick(now)]:
-                    self._said.put(line)
+                for line in self._work():
+                    if line is not None:
+                        self._said.put(line)
+                    if self._left.is_set():
+                        return
                 self._left.wait(SCHEDULE_SECONDS)
         except BaseException as error:  # told by the thread that listens
             self._error = error
+
+
+def sweeping(database: Database, folder: Path | None) -> Callable[[], Iterable[str]]:
+    """What starts sweeps; to prepare their data may take minutes.
+
+    Args:
+        database: The study database.
+        folder: The folder of study files that is watched; None for none.
+    """
+    studies = None if folder is None else StudiesFolder(database, folder)
+    scheduler = Scheduler(database, Owner.this_process())
+
+    def sweep() -> list[str]:
+        now = database.fetch(database_time)
+        lines = [] if studies is None else studies.scan(now)
+        return [*lines, *scheduler.tick(now)]
+
+    return sweep
 
 
 def control(
@@ -171,15 +188,18 @@ def control(
         DatabaseError: If the database fails.
     """
     coordinators = Coordinators(database)
-    sweeps = SweepThread(database, folder)
+    sweeps = Beside(sweeping(database, folder))
+    notices = Beside(Notifier(database, Owner.this_process()).tick)
     try:
         while stop.signal is None:
             yield from sweeps.said()
+            yield from notices.said()
             yield from coordinators.tend()
             yield None
             time.sleep(LOOK_SECONDS)
     finally:
         sweeps.leave()
+        notices.leave()
         coordinators.leave()
 
 

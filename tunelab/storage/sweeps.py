@@ -424,6 +424,12 @@ def sweep_history(connection: Connection, sweep_id: int, limit: int | None = Non
     return _slots(connection, query.order_by(sweep_slots.c.slot_at.desc()).limit(limit))
 
 
+def slot_of_study(connection: Connection, study_id: int) -> SlotRow | None:
+    """The slot that started a study; None if none did, or its sweep was removed."""
+    rows = _slots(connection, _SLOTS.where(sweep_slots.c.study_id == study_id))
+    return rows[0] if rows else None
+
+
 _SWEEPS = select(
     sweeps,
     select(func.max(sweep_slots.c.slot_at))

@@ -200,5 +200,7 @@ sweep_slots = Table(
     Column("reason", Text),
     Column("created_at", Double, nullable=False),
     Column("ended_at", Double),
-    Index(None, "state"),
+    Column("told_by", Text),  # who took it on to tell of a bad end; NULL: nobody yet
+    Index(None, "state", "ended_at"),
+    Index(None, "study_id"),
 )

@@ -23,12 +23,14 @@ from tunelab.service.mirror.study_record import (
     study_status,
     study_tags,
 )
+from tunelab.service.mirror.sweep_record import slot_tags, tags_of_latest
 from tunelab.service.mirror.tracking import FoundRun, Tracking
 from tunelab.service.mirror.trial_record import TrialWriter, trial_status
 from tunelab.service.summary import effective_spec
 from tunelab.storage.engine import Database
 from tunelab.storage.mirror_runs import all_runs, last_end
 from tunelab.storage.studies import study_by_id
+from tunelab.storage.sweeps import slot_of_study
 from tunelab.storage.trials import (
     EpochRow,
     TrialRow,
@@ -128,6 +130,9 @@ class _Comparison:
             self._study = study_by_id(connection, study_id)
             rows = all_runs(connection, study_id, without_credentials(tracking.uri))
             trials = study_trials(connection, study_id)
+            slot = slot_of_study(connection, study_id)
+            self._sweep_tags = tags_of_latest(connection, self._study) or {}
+        self._slot_tags = {} if slot is None else slot_tags(slot)
         self._remembered = {row.run_id for row in rows}
         self._numbers = [trial.number for trial in trials if trial.attempts]
         self._spec = effective_spec(self._study)
@@ -143,6 +148,9 @@ class _Comparison:
         found = self._tracking.find(experiment, self._identity) if experiment else []
         runs = sort_out(found, self._remembered)
         parent = self._check_study(runs)
+        if experiment and self._sweep_tags:
+            lacking = self._tracking.lacking_tags(experiment, self._sweep_tags)
+            self._differences.wrong_labels += len(lacking)
         for start in range(0, len(self._numbers), _SLICE):
             self._check_trials(runs, parent, self._numbers[start : start + _SLICE])
         # What is left stands for nothing that the study database knows.
@@ -157,7 +165,7 @@ class _Comparison:
 
     def _check_study(self, runs: Sorted) -> FoundRun | None:
         """Compare the study's own run; None if there is none to keep."""
-        tags = study_tags(self._study)
+        tags = {**study_tags(self._study), **self._slot_tags}
         run = runs.kept.pop(self._study.reference, None)
         if run is None:
             self._differences.missing_runs += 1

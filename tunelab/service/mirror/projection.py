@@ -43,6 +43,7 @@ from tunelab.service.mirror.study_record import (
     study_tags,
     trial_name,
 )
+from tunelab.service.mirror.sweep_record import REMOVED, fingerprint, slot_tags, tags_of_latest
 from tunelab.service.mirror.tracking import FoundRun, RunGoneError, Tracking
 from tunelab.service.mirror.trial_record import TrialWriter, trial_status
 from tunelab.service.summary import effective_spec
@@ -65,6 +66,7 @@ from tunelab.storage.mirror_runs import (
 )
 from tunelab.storage.states import StudyState, TrialState
 from tunelab.storage.studies import StudyRow, study_by_id
+from tunelab.storage.sweeps import slot_of_study
 from tunelab.storage.trials import (
     EpochRow,
     TrialRow,
@@ -107,10 +109,12 @@ class Projection:
         self._uri = without_credentials(tracking.uri)
         with database.read() as connection:
             study = study_by_id(connection, study_id)
+            slot = slot_of_study(connection, study_id)  # it was there before the study
         self._spec = effective_spec(study)
         self._writer = TrialWriter(self._spec, study.reference)
         self._maximize = self._spec.objective.direction == "maximize"
         self._identity = identity_tags(study)
+        self._slot_tags = {} if slot is None else slot_tags(slot)
         self._study_file = resolved_yaml(self._spec)
         self._progress = Progress()
         self._parent: MirrorRun | None = None
@@ -209,6 +213,7 @@ class Projection:
             best = best_trial(connection, study.id, maximize=self._maximize)
             ended = last_end(connection, study.id)
             runs = trial_runs(connection, study.id, self._uri, [best.id] if best else [])
+            sweep = tags_of_latest(connection, study)
         best_run = runs.get(best.id) if best else None
         wanted = replace(
             sent,
@@ -218,9 +223,12 @@ class Projection:
             n_trials=study.n_trials,
             best=best.number if best and best_run else None,
             study_file=sha256(self._study_file.encode()).hexdigest()[:16],
+            sweep=sent.sweep if sweep is None else fingerprint(sweep),
         )
         if wanted == sent:
             return False
+        if wanted.sweep != sent.sweep:
+            self._tracking.tag_experiment(parent.experiment_id, sweep or REMOVED)
         with self._database.read() as connection:
             trials = study_trials(connection, study.id, from_number=self._progress.number)
         entries = Entries()
@@ -229,6 +237,7 @@ class Projection:
         )
         standing = Standing(study, counts, best, best_run.run_id if best_run else None, ended)
         add_counts(entries, standing)
+        entries.tags |= self._slot_tags
         entries.tags[NOTE_TAG] = description(standing, self._spec, parent.experiment_id)
         self._tracking.log(parent.run_id, entries)
         if wanted.study_file != sent.study_file:

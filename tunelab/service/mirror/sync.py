@@ -96,6 +96,8 @@ def synchronize(
                 _one(database, key, tracking, action, should_leave)
             except NotFoundError:
                 continue  # it has been deleted meanwhile
+        if action is Action.REPAIR and not study_ids:
+            _repair_sweeps(database, tracking)
     except (TunelabError, _LeaveError):
         raise
     except Exception as error:
@@ -153,6 +155,15 @@ def _one(
             _report(study=title, busy=True, holder=_holder(database, key))
             return
     _report(study=title, differences=vars(differences))
+
+
+def _repair_sweeps(database: Database, tracking: Any) -> None:
+    """Send what the experiments of sweeps lack still, such as those that have no study yet."""
+    from tunelab.service.mirror.comparison import Differences
+    from tunelab.service.mirror.sweep_record import SweepRecords
+
+    for name, n_tags in SweepRecords(database, tracking).send().items():
+        _report(study=f"sweep {name}", differences=vars(Differences(wrong_labels=n_tags)))
 
 
 def _holder(database: Database, key: int) -> str | None:

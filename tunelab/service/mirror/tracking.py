@@ -15,7 +15,7 @@ from tunelab.service.mirror.tracking_database import ensure_database
 
 prepare(os.environ)
 
-from mlflow.entities import Metric, Param, Run, RunTag, ViewType  # noqa: E402
+from mlflow.entities import Experiment, Metric, Param, Run, RunTag, ViewType  # noqa: E402
 from mlflow.exceptions import MlflowException  # noqa: E402
 from mlflow.tracking import MlflowClient  # noqa: E402
 
@@ -24,6 +24,10 @@ _PAGE = 1000
 
 class RunGoneError(TrackingError):
     """A run is no longer in MLflow, or somebody has deleted it there."""
+
+
+class ExperimentGoneError(TrackingError):
+    """Somebody has deleted the experiment in MLflow."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ class Tracking:
         """The key of the experiment ``name``, which is created if it is missing.
 
         Raises:
-            TrackingError: If it has been deleted in MLflow.
+            ExperimentGoneError: If it has been deleted in MLflow.
         """
         experiment = self._client.get_experiment_by_name(name)
         if experiment is None:
@@ -78,17 +82,28 @@ class Tracking:
             experiment = self._client.get_experiment_by_name(name)  # another process was first
         if experiment is None or experiment.lifecycle_stage != "active":
             raise _experiment_gone(name)
-        present = experiment.tags or {}
-        for key, value in tags.items():
-            if present.get(key) != value:
-                self._client.set_experiment_tag(experiment.experiment_id, key, value)
+        self._tag(experiment, tags)
         return str(experiment.experiment_id)
+
+    def tag_experiment(self, experiment_id: str, tags: Mapping[str, str]) -> int:
+        """Set those tags that the experiment lacks or has otherwise, and return how many."""
+        return self._tag(self._client.get_experiment(experiment_id), tags)
+
+    def lacking_tags(self, experiment_id: str, tags: Mapping[str, str]) -> list[str]:
+        """Which of the tags the experiment lacks or has otherwise."""
+        return _lacking(self._client.get_experiment(experiment_id), tags)
+
+    def _tag(self, experiment: Experiment, tags: Mapping[str, str]) -> int:
+        lacking = _lacking(experiment, tags)
+        for key in lacking:
+            self._client.set_experiment_tag(experiment.experiment_id, key, tags[key])
+        return len(lacking)
 
     def known_experiment(self, name: str) -> str | None:
         """The key of the experiment ``name``; None if it has never been made.
 
         Raises:
-            TrackingError: If it has been deleted in MLflow.
+            ExperimentGoneError: If it has been deleted in MLflow.
         """
         experiment = self._client.get_experiment_by_name(name)
         if experiment is None:
@@ -208,8 +223,15 @@ class Tracking:
             self._client.log_artifact(run_id, str(path), folder)
 
 
-def _experiment_gone(name: str) -> TrackingError:
-    return TrackingError(f"the experiment {name} has been deleted in MLflow; restore it there")
+def _experiment_gone(name: str) -> ExperimentGoneError:
+    return ExperimentGoneError(
+        f"the experiment {name} has been deleted in MLflow; restore it there"
+    )
+
+
+def _lacking(experiment: Experiment, tags: Mapping[str, str]) -> list[str]:
+    present = experiment.tags or {}
+    return [key for key, value in tags.items() if present.get(key) != value]
 
 
 @contextlib.contextmanager

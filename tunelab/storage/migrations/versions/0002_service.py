@@ -46,6 +46,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("created_at", sa.Double(), nullable=False),
         sa.Column("ended_at", sa.Double(), nullable=True),
+        sa.Column("told_by", sa.Text(), nullable=True),
         sa.ForeignKeyConstraint(
             ["study_id"], ["studies.id"], name=op.f("fk_sweep_slots_study_id"), ondelete="SET NULL"
         ),
@@ -54,4 +55,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("sweep_id", "slot_at", name=op.f("pk_sweep_slots")),
     )
-    op.create_index(op.f("ix_sweep_slots_state"), "sweep_slots", ["state"], unique=False)
+    op.create_index(
+        op.f("ix_sweep_slots_state_ended_at"), "sweep_slots", ["state", "ended_at"], unique=False
+    )
+    op.create_index(op.f("ix_sweep_slots_study_id"), "sweep_slots", ["study_id"], unique=False)
