@@ -174,8 +174,13 @@ class Passes:
         quiet = time.monotonic() - self._failed_at
         self._failed_at = time.monotonic()
         if quiet > QUIET_SECONDS:  # one that fails now and then is one that fails
-            what = explain(error, self._client.uri)
-            self._tell(f"warning: {what}; training goes on, and what is missed is sent later")
+            self._tell(failure_notice(error, self._client.uri))
+
+
+def failure_notice(error: Exception, uri: str) -> str:
+    """What a person is told of a failure."""
+    what = explain(error, uri)
+    return f"warning: {what}; training goes on, and what is missed is sent later"
 
 
 def keep_garbage_collection_short() -> None:

@@ -13,24 +13,29 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
-from tunelab.errors import NotFoundError
+from tunelab.errors import DatabaseError, NotFoundError
 from tunelab.service.mirror.backlog import unsent
 from tunelab.service.mirror.environment import without_credentials
 from tunelab.service.mirror.lease import LostMirrorLeaseError, held_lease
 from tunelab.service.mirror.orders import TRY_SECONDS, Orders
 from tunelab.service.mirror.passes import (
+    LONGEST_PAUSE_SECONDS,
     POLL_SECONDS,
     QUIET_SECONDS,
     Client,
     OutOfTimeError,
     Passes,
+    failure_notice,
     keep_garbage_collection_short,
 )
+from tunelab.service.mirror.sweep_record import SweepRecords
 from tunelab.storage.engine import Database
 from tunelab.storage.leases import lease_holder, mirror_lease
 from tunelab.storage.outages import OutageError
 from tunelab.storage.states import Executor, StudyState
 from tunelab.storage.studies import Standing, standings, study_by_id
+
+_SWEEP_SECONDS = 2.0  # between looks at what became of sweeps
 
 
 def mirror_all(
@@ -129,6 +134,8 @@ class _SharedMirror:
         self._tell = tell
         self._mirrored: dict[int, _Mirrored] = {}
         self._settled: set[Standing] = set()  # of studies that have ended: MLflow has it all
+        self._sweeps: SweepRecords | None = None
+        self._sweeps_at = 0.0  # when they are sent next (monotonic)
 
     def look(self) -> None:
         """Take up the studies that are due, and note how those stand that are being sent."""
@@ -147,6 +154,22 @@ class _SharedMirror:
             for mirrored in list(self._mirrored.values()):
                 if time.monotonic() >= mirrored.next_at:
                     self._pass_over(mirrored)
+        if time.monotonic() >= self._sweeps_at:
+            self._send_sweeps()
+
+    def _send_sweeps(self) -> None:
+        """Send what became of sweeps, also of those that have no study to be mirrored."""
+        pause = _SWEEP_SECONDS
+        try:
+            if self._sweeps is None:
+                self._sweeps = SweepRecords(self._database, self._client.tracking())
+            self._sweeps.send()
+        except DatabaseError:
+            raise
+        except Exception as error:
+            self._tell(failure_notice(error, self._client.uri))
+            pause = LONGEST_PAUSE_SECONDS
+        self._sweeps_at = time.monotonic() + pause
 
     def send_rest(self) -> None:
         """The last passes: what is stored by now is sent, as far as MLflow takes it."""
