@@ -18,6 +18,7 @@ from tunelab.storage.outages import OutageError
 from tunelab.storage.queues import service_studies
 from tunelab.storage.states import StudyState
 from tunelab.storage.studies import StudyRow, study_by_id
+from tunelab.storage.workers import dead_workers, strike_out
 
 LEAVE_SECONDS = 4.0  # for workers; the whole takes less than five
 TICK_SECONDS = 0.1
@@ -135,12 +136,13 @@ class WorkerService:
                 yield line
 
     def _give_back(self, workers: Workers, *, blamed: bool) -> None:
-        """Let the trials of workers that have died wait again, as soon as that can be written."""
+        """Let the trials of workers that have died wait again, and strike those out."""
         # Not through an outage: there is more to do meanwhile, and the next look comes soon.
         with contextlib.suppress(OutageError):
             with self._database.read() as connection:
                 served = [self._study.id] if self._study else service_studies(connection)
                 lost = [key for key in served if has_lost(connection, key, also_silent=False)]
+                dead = dead_workers(connection)
             for key in lost:
                 with self._database.write() as connection:
                     requeue_lost(
@@ -150,6 +152,9 @@ class WorkerService:
                         also_silent=False,
                         death_of=workers.death_of,
                     )
+            if dead:
+                with self._database.write() as connection:
+                    strike_out(connection, dead)
             self._gives_back = False
 
     def _is_over(self) -> bool:
