@@ -140,11 +140,10 @@ def test_killed_workers_are_replaced_and_a_study_without_data_is_left_alone(serv
         update_study(connection, broken.id, data_path=str(service.folder.path / "gone"))
     with workers(service.folder, "--concurrency", "2") as process:
         whole = service.submit("whole", 8)
-        done = (
-            f"SELECT count(*) >= 2 FROM trials WHERE study_id = {whole.id} AND state = 'finished'"
-        )
-        service.folder.wait_for(done)
-        os.kill(children(process)[0], signal.SIGKILL)
+        trains = f"trials WHERE study_id = {whole.id} AND state = 'running'"
+        service.folder.wait_for(f"SELECT count(*) FROM {trains}")
+        (owner,) = service.folder.sql(f"SELECT owner FROM {trains} LIMIT 1")[0]
+        os.kill(Owner.parse(owner).pid, signal.SIGKILL)
         query = f"SELECT state = 'finished' FROM studies WHERE id = {whole.id}"
         service.folder.wait_for(query, 60)
         lines = leave(process, signal.SIGINT).splitlines()
@@ -152,7 +151,7 @@ def test_killed_workers_are_replaced_and_a_study_without_data_is_left_alone(serv
     assert reported.startswith("warning: broken #1 cannot be trained here and is left alone: ")
     (death,) = [line for line in lines if line.startswith("a worker ended in trial ")]
     assert " of whole #1 (killed by SIGKILL" in death
-    untouched = "SELECT sum(attempts), count(started_at) FROM trials WHERE study_id = ?"
+    untouched = "SELECT sum(n_epochs), count(end_reason) FROM trials WHERE study_id = ?"
     assert service.folder.sql(untouched, broken.id) == [(0, 0)]
     trials = "SELECT count(*) FROM trials WHERE study_id = ? AND end_reason != 'failed'"
     assert service.folder.sql(trials, whole.id) == [(8,)]
