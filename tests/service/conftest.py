@@ -20,6 +20,7 @@ import pytest
 from tunelab.spec.default_space import default_configuration
 from tunelab.spec.study import StudySpec
 from tunelab.storage.engine import Database
+from tunelab.storage.owners import Owner
 from tunelab.storage.rungs import RungLimits
 from tunelab.storage.studies import StudyRow, create_study, mark_started
 from tunelab.storage.trials import NewTrial, insert_trials
@@ -109,6 +110,19 @@ class Folder:
                 return
             time.sleep(0.02)
         raise AssertionError(f"never true: {query}")
+
+    def wait_for_trainer(self, study_id: int = 1) -> int:
+        """The process number of a worker that trains a trial of the study."""
+        query = (
+            "SELECT owner FROM trials WHERE study_id = ? AND state = 'running'"
+            " ORDER BY number LIMIT 1"
+        )
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            for (owner,) in self.sql(query, study_id):
+                return Owner.parse(owner).pid
+            time.sleep(0.02)
+        raise AssertionError("nobody trains")
 
     def wait_for_finished(self, n_trials: int) -> None:
         self.wait_for(f"SELECT count(*) >= {n_trials} FROM trials WHERE state = 'finished'")

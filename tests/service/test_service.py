@@ -74,11 +74,7 @@ def test_controller_mirror_and_three_workers_run_a_study_though_one_worker_is_ki
     listed = folder.json("worker", "list")["workers"]
     assert {worker["pid"] for worker in listed} == set(children(workers))
     assert {worker["serves"] for worker in listed} == {None}
-    folder.wait_for("SELECT count(*) >= 1 FROM trials WHERE state = 'running' AND n_epochs > 0")
-    ((victim,),) = folder.sql(
-        "SELECT owner::json->>'pid' FROM trials WHERE state = 'running' LIMIT 1"
-    )
-    os.kill(int(victim), signal.SIGKILL)
+    os.kill(folder.wait_for_trainer(), signal.SIGKILL)
     folder.wait_for("SELECT state = 'finished' FROM studies", seconds=90)
     folder.wait_for("SELECT count(*) = 13 FROM mirror_runs")
     folder.wait_for(

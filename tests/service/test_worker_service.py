@@ -140,10 +140,7 @@ def test_killed_workers_are_replaced_and_a_study_without_data_is_left_alone(serv
         update_study(connection, broken.id, data_path=str(service.folder.path / "gone"))
     with workers(service.folder, "--concurrency", "2") as process:
         whole = service.submit("whole", 8)
-        trains = f"trials WHERE study_id = {whole.id} AND state = 'running'"
-        service.folder.wait_for(f"SELECT count(*) FROM {trains}")
-        (owner,) = service.folder.sql(f"SELECT owner FROM {trains} LIMIT 1")[0]
-        os.kill(Owner.parse(owner).pid, signal.SIGKILL)
+        os.kill(service.folder.wait_for_trainer(whole.id), signal.SIGKILL)
         query = f"SELECT state = 'finished' FROM studies WHERE id = {whole.id}"
         service.folder.wait_for(query, 60)
         lines = leave(process, signal.SIGINT).splitlines()
