@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, update
 
 from tunelab.storage.clock import database_now
+from tunelab.storage.leases import GRACE_SECONDS
 from tunelab.storage.owners import Owner
 from tunelab.storage.tables import workers
 
@@ -40,6 +41,15 @@ def note_seen(connection: Connection, owner: Owner) -> None:
 def unregister_worker(connection: Connection, owner: Owner) -> None:
     """Strike this process out. In a write transaction."""
     connection.execute(delete(workers).where(workers.c.owner == str(owner)))
+
+
+def count_serving(connection: Connection, study_id: int) -> int:
+    """How many workers serve this study, alone or among others, and were seen lately."""
+    query = select(func.count()).where(
+        or_(workers.c.study_id == study_id, workers.c.study_id.is_(None)),
+        workers.c.seen_at > database_now() - GRACE_SECONDS,
+    )
+    return connection.scalar(query) or 0
 
 
 def dead_workers(connection: Connection) -> list[str]:
