@@ -132,6 +132,7 @@ class Workers:
                     log=child.log,
                 )
             )
+            child.close()
             del self._children[slot]
         return found
 

@@ -258,7 +258,7 @@ class DaskExecutor:
 def _connect(place: str) -> Client:
     try:
         from distributed import Client
-        from distributed.comm import get_address_host_port
+        from distributed.comm.addressing import get_address_host_port
     except ModuleNotFoundError as error:
         raise UsageError(
             f"--executor dask needs the package {error.name}", hint="pip install 'tunelab[dask]'"
