@@ -270,13 +270,22 @@ def _connect(place: str) -> Client:
         get_address_host_port(address, strict=True)
     except (ValueError, TypeError) as error:
         raise UsageError(f"--dask-address: {error}", hint="such as tcp://host:8786") from error
-    try:
-        return Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
-    except (OSError, TimeoutError) as error:
+    connected: list[Client] = []
+
+    def connect() -> None:
+        with contextlib.suppress(OSError, TimeoutError):
+            connected.append(Client(address, timeout=CONNECT_SECONDS, set_as_default=False))
+
+    # In a thread: something else that listens there and says nothing is waited for without end.
+    connecting = threading.Thread(target=connect, name="dask-connect", daemon=True)
+    connecting.start()
+    connecting.join(CONNECT_SECONDS + 1.0)
+    if not connected:
         raise ExecutorError(
             f"no Dask scheduler answers at {address}",
             hint="start one: dask scheduler; then as many as you like: dask worker ADDRESS",
-        ) from error
+        )
+    return connected[0]
 
 
 def scheduler_address(place: str) -> str:
