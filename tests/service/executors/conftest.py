@@ -200,7 +200,14 @@ def slow_folder(tmp_path: Path) -> Folder:
     return folder
 
 
-@pytest.fixture(params=["local", "external", "dask-local-cluster", "dask-separate"])
+@pytest.fixture(
+    params=[
+        "local",
+        "external",
+        "dask-separate",
+        pytest.param("dask-local-cluster", marks=pytest.mark.long),
+    ]
+)
 def kind(request: pytest.FixtureRequest, slow_folder: Folder) -> Iterator[Kind]:
     """Each kind of executor, Dask on two kinds of clusters."""
     name, _, cluster = request.param.partition("-")
