@@ -40,7 +40,7 @@ LIBRARIES: dict[str, set[str]] = {
     "storage": {"sqlalchemy", "alembic", "numpy"},
     "execution": {"threadpoolctl", "numpy", "sqlalchemy"},
     "tuning": {"optuna", "numpy", "scipy", "sqlalchemy"},
-    "service": {"sqlalchemy", "numpy", "mlflow", "matplotlib"},
+    "service": {"sqlalchemy", "numpy", "mlflow", "matplotlib", "distributed"},
     "cli": {"typer", "rich", "sqlalchemy"},
 }
 
@@ -49,6 +49,7 @@ LIBRARIES: dict[str, set[str]] = {
 CONFINED: dict[str, tuple[str, bool]] = {
     "mlflow": ("tunelab.service.mirror tunelab.service.dashboard", True),
     "matplotlib": ("tunelab.service.mirror", True),
+    "distributed": ("tunelab.service.executors.dask", True),
     "sklearn": ("tunelab.datasets", False),
     "pyarrow": ("tunelab.datasets.sources", False),
     "scipy": ("tunelab.tuning.sobol", False),
@@ -212,6 +213,12 @@ def test_a_worker_loads_nothing_but_what_training_needs():
     assert {"numpy", "sqlalchemy"} <= loaded
 
 
+def test_a_slot_of_a_dask_worker_loads_neither_what_proposes_nor_what_shows_trials():
+    loaded = loaded_by("tunelab.service.executors.slot")
+    heavy = {"optuna", "mlflow", "sklearn", "scipy", "pandas", "matplotlib", "alembic"}
+    assert loaded & (heavy | {"distributed", "ruamel", "typer", "rich"}) == set()
+
+
 def test_the_process_that_runs_a_study_loads_neither_mlflow_nor_the_data_libraries():
     loaded = loaded_by("tunelab.service.running", "tunelab.tuning.coordinator")
     assert loaded & {"mlflow", "sklearn", "scipy", "pandas", "matplotlib", "alembic"} == set()
@@ -221,3 +228,8 @@ def test_the_process_that_runs_a_study_loads_neither_mlflow_nor_the_data_librari
 def test_reading_a_study_waits_for_no_optuna():
     loaded = loaded_by("tunelab.service.running", "tunelab.service.summary")
     assert "optuna" not in loaded
+
+
+def test_dask_is_loaded_by_those_alone_who_ask_for_it():
+    loaded = loaded_by("tunelab.service.running", "tunelab.service.executors.choice")
+    assert loaded & {"dask", "distributed"} == set()

@@ -12,6 +12,7 @@
     │   └── MissingDataFileError 3  no such file of data
     ├── DatabaseError           4   the study database cannot be reached or written
     ├── TrackingError           4   MLflow cannot be reached or written
+    ├── ExecutorError           4   what runs the workers cannot be reached
     ├── DiskError               4   a file beside them cannot be written
     └── NoCompletedTrialError   5   a study ended without one completed trial
 
@@ -73,6 +74,12 @@ class DatabaseError(TunelabError):
 
 class TrackingError(TunelabError):
     """MLflow's tracking store cannot be reached or written."""
+
+    exit_code = 4
+
+
+class ExecutorError(TunelabError):
+    """The cluster that is to run the workers cannot be reached."""
 
     exit_code = 4
 

@@ -27,7 +27,7 @@ def study(home, monkeypatch):
     (home / "flowers.yaml").write_text(STUDY)
     runs = []
 
-    def run_study(database, row, *, n_workers, stop, mirrored):
+    def run_study(database, row, *, n_workers, executor, stop, mirrored):
         with database.write() as connection:
             mark_ended(
                 connection, row.id, StudyState.STOPPED, end_reason="stopped", running_seconds=1.0

@@ -39,7 +39,7 @@ def scripted(maker, monkeypatch):
     given = {}
 
     def script(study, trainings, *, state=StudyState.FINISHED, signal_number=None, closed=None):
-        def run_study(database, row, *, n_workers, stop, mirrored):
+        def run_study(database, row, *, n_workers, executor, stop, mirrored):
             given.update(n_workers=n_workers, mirrored=mirrored, study=row.title)
             try:
                 yield StudyStarted(summary_of(maker, study), n_workers or 1, leads=True)

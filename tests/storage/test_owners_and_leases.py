@@ -13,6 +13,7 @@ from tests.storage.conftest import DEAD, ELSEWHERE, HERE, NEIGHBOUR
 from tunelab.storage import owners
 from tunelab.storage.leases import (
     acquire_lease,
+    is_held,
     lease_holder,
     release_lease,
     renew_lease,
@@ -137,6 +138,17 @@ def test_only_the_present_holder_releases_a_lease(database):
         release_lease(connection, taken)
         assert lease_holder(connection, "mirror:1") is None
         assert acquire_lease(connection, "mirror:1", ELSEWHERE).token == 3
+
+
+def test_a_lease_is_held_until_it_is_given_up_or_void_or_taken(database):
+    with database.write() as connection:
+        lease = acquire_lease(connection, "coordinator:1", HERE)
+        assert is_held(connection, lease)
+        assert not is_held(connection, replace(lease, name="coordinator:2"))
+        assert not is_held(connection, replace(lease, token=2))
+        release_lease(connection, lease)
+        assert not is_held(connection, lease)
+        assert not is_held(connection, acquire_lease(connection, "coordinator:2", DEAD))
 
 
 def test_a_worker_that_registers_strikes_out_the_dead_of_this_host(bench):

@@ -37,7 +37,8 @@ def test_the_study_with_the_fewest_running_trials_is_next_then_the_oldest(
         waiting: dict[int, list[int]] = {}
         keys = []
         for index, size in enumerate(sizes):
-            executor = Executor.LOCAL if index in local else Executor.EXTERNAL
+            served = Executor.OPEN if index % 2 else Executor.EXTERNAL
+            executor = Executor.LOCAL if index in local else served
             study = create_study(connection, name=f"s{index}", executor=executor, **STUDY)
             new = [NewTrial(number, {}, {}, 0, RungLimits()) for number in range(size)]
             if new:

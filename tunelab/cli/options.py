@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+EXECUTORS = ("local", "external", "dask")
+
 
 def _whole_number(text: str, greatest: int) -> int:
     from tunelab.spec.rules import Number, RefusedError
@@ -38,6 +40,17 @@ def trial_number(text: str) -> int:
 def n_workers(text: str) -> int:
     """A number of worker processes, as `--workers` takes it."""
     return _whole_number(text, 1024)
+
+
+def executor(text: str) -> str:
+    """The name of an executor, as `--executor` takes it."""
+    from tunelab.errors import nearest
+
+    if text in EXECUTORS:
+        return text
+    match = nearest(text, EXECUTORS)
+    meant = f"; did you mean {match}?" if match else ""
+    raise typer.BadParameter(f"must be {', '.join(EXECUTORS)}, got {text[:60]!r}{meant}")
 
 
 def port(text: str) -> int:
@@ -121,6 +134,24 @@ NWorkersOrVariable = Annotated[
         envvar="TUNELAB_WORKERS",
         parser=n_workers,
         help="Worker processes.",
+    ),
+]
+ExecutorName = Annotated[
+    str,
+    typer.Option(
+        "--executor",
+        metavar="NAME",
+        parser=executor,
+        help="What runs the workers: local, external (worker run, elsewhere) or dask.",
+    ),
+]
+DaskAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--dask-address",
+        metavar="ADDRESS",
+        help="Scheduler of --executor dask: tcp://host:8786, or its scheduler file.",
+        show_default=False,
     ),
 ]
 Assigned = Annotated[

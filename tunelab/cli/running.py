@@ -14,6 +14,7 @@ from tunelab.cli.tracking import check_tracking_uri
 from tunelab.cli.views import choose_view
 from tunelab.errors import NoCompletedTrialError
 from tunelab.service.events import StudyFinished
+from tunelab.service.executors.base import Executor
 from tunelab.service.following import follow_study
 from tunelab.service.launch import check_result
 from tunelab.service.mirror.environment import tracking_uri
@@ -40,6 +41,7 @@ def run(
     has_more: bool,
     *,
     n_workers: int | None,
+    executor: Executor,
     mirrored: bool,
     go_on: str,
     as_json: bool,
@@ -50,7 +52,8 @@ def run(
         database: The study database, which is closed at the end.
         study: The study.
         has_more: Whether there is anything to run.
-        n_workers: Worker processes; None: as the study file says.
+        n_workers: Workers; None: as the study file says.
+        executor: What runs them.
         mirrored: Whether MLflow is sent the study now.
         go_on: The command that goes on with the study if it is left before its end.
         as_json: Whether standard output gets events instead of text.
@@ -61,7 +64,14 @@ def run(
     try:
         stop = StopRequest()
         if has_more:
-            events = run_study(database, study, n_workers=n_workers, stop=stop, mirrored=mirrored)
+            events = run_study(
+                database,
+                study,
+                n_workers=n_workers,
+                executor=executor,
+                stop=stop,
+                mirrored=mirrored,
+            )
             _follow(database, study, events, stop, as_json=as_json)
         elif mirrored:
             _follow(database, study, catch_up(database, study, stop), stop, as_json=as_json)

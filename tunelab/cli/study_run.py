@@ -12,6 +12,8 @@ from tunelab.cli.database import existing_database
 from tunelab.cli.options import (
     AsJson,
     Assigned,
+    DaskAddress,
+    ExecutorName,
     Mirrored,
     NTrials,
     NWorkers,
@@ -38,6 +40,8 @@ def start(
     n_trials: NTrials = None,
     timeout: Timeout = None,
     n_workers: NWorkers = None,
+    executor: ExecutorName = "local",
+    dask_address: DaskAddress = None,
     new: Annotated[
         bool, typer.Option("--new", help="Start the next generation, even if one can go on.")
     ] = False,
@@ -52,11 +56,13 @@ def start(
     """
     from tunelab.cli.running import check_mirror, run
     from tunelab.cli.settings import gathered
+    from tunelab.service.executors.choice import make_executor
     from tunelab.service.resolved_launch import launch_with
     from tunelab.storage.location import database_url
 
     check_mirror(mirrored)
     settings = gathered(assigned, n_trials=n_trials, timeout=timeout, n_workers=n_workers)
+    ran_by = make_executor(executor, dask_address)
     launched = launch_with(database_url(), study_file, settings, new=new)
     if launched.has_more:
         for note in launched.notes:
@@ -66,6 +72,7 @@ def start(
         launched.study,
         launched.has_more,
         n_workers=launched.n_workers,
+        executor=ran_by,
         mirrored=mirrored,
         # Without the same --set, the file would ask for another study.
         go_on="tunelab study resume " + launched.study.name
@@ -127,18 +134,27 @@ def watch(name: StudyName, as_json: AsJson = False) -> None:
 def resume(
     name: StudyName,
     n_workers: NWorkersOrVariable = None,
+    executor: ExecutorName = "local",
+    dask_address: DaskAddress = None,
     mirrored: Mirrored = True,
     as_json: AsJson = False,
 ) -> None:
     """Go on with a study that was stopped or interrupted, without its file."""
     from tunelab.cli.running import check_mirror, run
+    from tunelab.service.executors.choice import make_executor
     from tunelab.service.launch import relaunch
     from tunelab.storage.location import database_url
 
     check_mirror(mirrored)
-    launched = relaunch(database_url(), name)
-    go_on = f"tunelab study resume {name}"
-    code = run(*launched, n_workers=n_workers, mirrored=mirrored, go_on=go_on, as_json=as_json)
+    ran_by = make_executor(executor, dask_address)
+    code = run(
+        *relaunch(database_url(), name),
+        n_workers=n_workers,
+        executor=ran_by,
+        mirrored=mirrored,
+        go_on=f"tunelab study resume {name}",
+        as_json=as_json,
+    )
     raise typer.Exit(code)
 
 

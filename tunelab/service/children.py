@@ -106,6 +106,13 @@ class Child:
         except subprocess.TimeoutExpired:
             self.kill()
 
+    def close(self) -> None:
+        """Let go of a child that has ended."""
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+
     def kill(self) -> None:
         """End the child at once."""
         self.process.kill()

@@ -48,7 +48,7 @@ def stop_study(database: Database, name: str) -> StudyRow:
         if lease_holder(connection, coordinator_lease(study.id)) is None:
             # Its processes died; there is nobody to ask.
             requeue_lost(connection, study.id, blamed=False)
-            if study.executor is Executor.EXTERNAL:  # its workers live on without a coordinator
+            if study.executor is not Executor.LOCAL:  # its workers live on without a coordinator
                 take_all_back(connection, [study.id])
             mark_ended(
                 connection,

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import math
 import sys
 import threading
 import time
@@ -21,17 +20,16 @@ from sqlalchemy import Connection
 from tunelab.errors import NotFoundError, TunelabError
 from tunelab.execution.log import say
 from tunelab.execution.orders import obey
+from tunelab.service.executors.external import COUNT_SECONDS, needed_trials
 from tunelab.storage.engine import Database
 from tunelab.storage.leases import Lease, acquire_lease, coordinator_lease, release_lease
 from tunelab.storage.location import database_url
 from tunelab.storage.outages import OUTAGE_SECONDS, OutageError, Patience
 from tunelab.storage.owners import Owner
 from tunelab.storage.schema import open_database
-from tunelab.storage.states import Executor, StudyState, TrialState
+from tunelab.storage.states import Executor, StudyState
 from tunelab.storage.studies import StudyRow, study_by_id, take_all_back, update_study
-from tunelab.storage.trials import count_trials
 
-COUNT_SECONDS = 0.5  # between two looks at how many workers there are
 _GONE_SECONDS = 10.0  # when a process that has to leave ends whatever it is doing
 
 
@@ -85,32 +83,20 @@ def _coordinate(
     from tunelab.tuning.coordinator import Coordinator, Progress
 
     asked_for = study.spec["search"].get("workers")
-    n_workers = asked_for or _worker_count(database, study.id)
+    n_workers = asked_for or needed_trials(database, study.id)
     coordinator = Coordinator(database, study, lease, n_workers=n_workers)
     counted = time.monotonic()
     while not should_leave():
         if not asked_for and time.monotonic() - counted >= COUNT_SECONDS:
-            coordinator.n_workers = _worker_count(database, study.id)
+            coordinator.n_workers = needed_trials(database, study.id)
             counted = time.monotonic()
         progress = coordinator.tick()
-        if progress is Progress.STOP_REQUESTED:
-            coordinator.suspend()
+        if progress is Progress.STOP_REQUESTED and coordinator.suspend():
             # Nobody here can ask the workers: what they have stored is what the trials go on from.
             database.attempt(lambda connection: take_all_back(connection, [study.id]))
         if progress is not Progress.RUNNING:
             return
         time.sleep(coordinator.poll_seconds)
-
-
-def _worker_count(database: Database, study_id: int) -> int:
-    """For how many workers to have trials ready: those that train, and a quarter more.
-
-    Workers come and go as they like, so nobody can be asked how many there will be. At least 2:
-    with one, the next proposal would wait for the outcome of the last.
-    """
-    training = database.fetch(lambda connection: count_trials(connection, study_id))
-    n_training = training[TrialState.RUNNING]
-    return max(2, n_training + math.ceil(n_training / 4))
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""A study on one machine: coordinator, workers and mirror together, as a stream of events.
+"""A study led from here: coordinator, executor and mirror together, as a stream of events.
 
 Whoever holds the study's coordinator lease leads it; a second ``study start`` of the same study
 follows, and takes over if the first dies.
@@ -21,11 +21,11 @@ from tunelab.service.events import (
     StudyFinished,
     StudyStarted,
 )
+from tunelab.service.executors.base import Executor, LedStudy
 from tunelab.service.mirror.backlog import unsent
 from tunelab.service.mirror_process import MIRROR_SECONDS, MIRROR_STOP_SECONDS, MirrorProcess
-from tunelab.service.stop import StopRequest, available_cores
+from tunelab.service.stop import StopRequest
 from tunelab.service.watch import Watcher
-from tunelab.service.workers import StudyWorkers
 from tunelab.storage.claims import requeue_lost
 from tunelab.storage.engine import Database
 from tunelab.storage.leases import (
@@ -38,7 +38,13 @@ from tunelab.storage.leases import (
 from tunelab.storage.outages import OUTAGE_SECONDS, OutageError, Patience
 from tunelab.storage.owners import Owner
 from tunelab.storage.states import CANCELLED, STOPPED, StudyState
-from tunelab.storage.studies import StudyRow, mark_started, study_by_id
+from tunelab.storage.studies import (
+    StudyRow,
+    mark_led,
+    mark_started,
+    study_by_id,
+    take_all_back,
+)
 from tunelab.storage.workers import dead_workers, strike_out
 
 if TYPE_CHECKING:  # Optuna is loaded when the workers are on their way
@@ -56,6 +62,7 @@ def run_study(
     study: StudyRow,
     *,
     n_workers: int | None,
+    executor: Executor,
     stop: StopRequest,
     mirrored: bool = True,
 ) -> Events:
@@ -64,7 +71,8 @@ def run_study(
     Args:
         database: The study database.
         study: The study, as :func:`tunelab.service.launch.launch` returned it.
-        n_workers: Worker processes; None: as the study file says, else one for each core.
+        n_workers: Workers; None: as the study file says, else as many as the executor has.
+        executor: What runs them, if this process comes to lead the study.
         stop: Read several times a second.
         mirrored: Whether MLflow is sent the study now; if not, a later start sends it.
 
@@ -74,7 +82,7 @@ def run_study(
 
     Raises:
         UsageError: If ``n_workers`` is below 1, or this system knows no limit of memory.
-        TunelabError: If the database fails, or workers cannot be started.
+        TunelabError: If the database fails, or no worker can train the study.
     """
     # A long outage is borne by the loop below, which goes on telling; a cut connection anywhere.
     database.patience = Patience(_BLINK_SECONDS)
@@ -82,17 +90,19 @@ def run_study(
     summary = watcher.summary()
     check_memory_limit(summary.spec.search.trial_memory_bytes)
     if n_workers is None:
-        n_workers = summary.spec.search.workers or available_cores()
-    if n_workers < 1:
+        n_workers = summary.spec.search.workers
+    elif n_workers < 1:
         raise UsageError(f"a study needs at least 1 worker, got {n_workers}")
-    lease = _lead(database, study.id)
-    yield StudyStarted(summary, n_workers, leads=lease is not None)
+    lease = _lead(database, study.id, executor)
+    yield StudyStarted(summary, executor.expects(n_workers), leads=lease is not None)
     while lease is None and (yield from _follow(database, study.id, watcher, stop)):
-        lease = _lead(database, study.id)
+        lease = _lead(database, study.id, executor)
     if lease is not None:
         mirror = MirrorProcess(database, study.id) if mirrored else None
         try:
-            yield from _run(database, study.id, lease, watcher, mirror, n_workers, stop)
+            timeout = summary.spec.search.trial_timeout_seconds
+            led = LedStudy(database, study, lease, n_workers, timeout)
+            yield from _run(led, executor, watcher, mirror, stop)
             if mirror is not None:
                 hurried = stop.signal is not None or watcher.summary().study.end_reason == CANCELLED
                 yield from _send_rest(mirror, stop, hurried=hurried)
@@ -119,42 +129,41 @@ def catch_up(database: Database, study: StudyRow, stop: StopRequest) -> Events:
         mirror.kill()
 
 
-def _lead(database: Database, study_id: int) -> Lease | None:
+def _lead(database: Database, study_id: int, executor: Executor) -> Lease | None:
     """Take the study's lease and note that it runs; None if another process leads it."""
 
     def write(connection: Connection) -> Lease | None:
         lease = acquire_lease(connection, coordinator_lease(study_id), Owner.this_process())
         if lease is not None:
             mark_started(connection, study_id)
+            mark_led(connection, study_id, is_open=executor.is_open)
         return lease
 
     return database.attempt(write)
 
 
 def _run(
-    database: Database,
-    study_id: int,
-    lease: Lease,
+    led: LedStudy,
+    executor: Executor,
     watcher: Watcher,
     mirror: MirrorProcess | None,
-    n_workers: int,
     stop: StopRequest,
 ) -> Events:
     """Lead the study; behind it no worker runs, and the study says that it has been left."""
-    # Workers load their libraries while this process loads Optuna.
-    trial_timeout = watcher.summary().spec.search.trial_timeout_seconds
-    workers = StudyWorkers(database, study_id, n_workers, trial_timeout)
+    database, study_id, lease = led.database, led.study.id, led.lease
     said: list[str] = []
     patience = Patience(OUTAGE_SECONDS, lambda: stop.signal is not None, said.append, silence=0.0)
     outage = patience.begin()  # of one that was more than a blink
     ended = cancelled = False
     coordinator: Coordinator | None = None
     try:
+        # Workers load their libraries while this process loads Optuna.
+        executor.start(led)
         from tunelab.tuning.coordinator import Coordinator, Progress
 
         study = database.fetch(lambda connection: study_by_id(connection, study_id))
         coordinator = Coordinator(
-            database, study, lease, n_workers=n_workers, death_of=workers.death_of
+            database, study, lease, n_workers=executor.n_workers, death_of=executor.death_of
         )
         watched = time.monotonic()
         while not ended and stop.signal is None:
@@ -172,7 +181,7 @@ def _run(
             yield from _notices(said)
             if progress is Progress.CANCELLED:
                 cancelled = True
-                workers.kill()
+                executor.kill()
             if progress in (Progress.STOP_REQUESTED, Progress.CANCELLED):
                 break
             if due:
@@ -183,16 +192,19 @@ def _run(
                     mirror.tell_of(events)
                     yield from map(Notice, mirror.tend())
                 if not ended:
-                    yield from map(Notice, workers.tend())
+                    yield from map(Notice, executor.tend())
+                    coordinator.n_workers = executor.n_workers
             if not ended:
                 time.sleep(coordinator.poll_seconds)
     finally:
         # Also on an error, or when the caller stops listening.
-        workers.leave()
+        executor.leave()
         if not ended:
             database.attempt(lambda connection: _take_stock(connection, study_id))
-            if coordinator is not None:
-                coordinator.suspend(CANCELLED if cancelled else STOPPED)
+            reason = CANCELLED if cancelled else STOPPED
+            if coordinator is not None and coordinator.suspend(reason):
+                # Workers elsewhere cannot be asked: their trials go on from what is stored.
+                database.attempt(lambda connection: take_all_back(connection, [study_id]))
         with contextlib.suppress(OutageError):  # then it ends with this process
             database.attempt(lambda connection: release_lease(connection, lease))
     yield from watcher.poll()

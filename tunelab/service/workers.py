@@ -10,15 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tunelab.errors import TunelabError
 from tunelab.service.children import Child
 from tunelab.storage.claims import Death
 from tunelab.storage.engine import Database
 from tunelab.storage.owners import Owner
 
 LEAVE_SECONDS = 5.0  # for a worker to checkpoint and leave
-_SHORT_LIFE_SECONDS = 5.0
-_MAX_SHORT_LIVES = 3
+SHORT_LIFE_SECONDS = 5.0
 _REAP_SECONDS = 1.0
 _ALARM = 14  # the number of SIGALRM, which ends a worker whose trial hangs (see execution.limits)
 _CLAIMED = "claimed trial "  # a worker's line for each trial that it takes
@@ -50,7 +48,13 @@ class Ended:
     @property
     def is_short(self) -> bool:
         """Whether it ended as soon as it was started, before it had a trial."""
-        return self.trial is None and self.seconds < _SHORT_LIFE_SECONDS
+        return self.trial is None and self.seconds < SHORT_LIFE_SECONDS
+
+    @property
+    def where(self) -> str:
+        """The trial that it ended in and why, as an insertion into a sentence."""
+        trial = f" in trial {self.trial}" if self.trial else ""
+        return f"{trial} ({self.cause})"
 
 
 class Workers:
@@ -128,6 +132,7 @@ class Workers:
                     log=child.log,
                 )
             )
+            child.close()
             del self._children[slot]
         return found
 
@@ -175,58 +180,13 @@ class Workers:
         return death
 
 
-class StudyWorkers(Workers):
-    """The worker processes of one study on one machine.
+def alarm_cause(trial_timeout: float | None) -> str | None:
+    """What it means that a study's worker was ended by the alarm.
 
-    Args:
-        database: The study database.
-        study_id: Key of the study.
-        n_workers: How many to run.
-        trial_timeout: The seconds that a trial may train; None for no limit.
+    >>> alarm_cause(90.0), alarm_cause(None)
+    ('trial_timeout of 90 s exceeded', None)
     """
-
-    def __init__(
-        self,
-        database: Database,
-        study_id: int,
-        n_workers: int,
-        trial_timeout: float | None = None,
-    ) -> None:
-        self._short_lives = 0
-        logs = database.home / "logs"
-        alarm = None
-        if trial_timeout is not None:
-            alarm = f"trial_timeout of {trial_timeout:g} s exceeded"
-        super().__init__(
-            database,
-            lambda _slot: ["--study", str(study_id)],
-            n_workers,
-            log=lambda slot: logs / f"study-{study_id}-worker-{slot + 1}.log",
-            alarm=alarm,
-        )
-
-    def tend(self) -> list[str]:
-        """Replace workers that have died.
-
-        Returns:
-            A sentence for each.
-
-        Raises:
-            TunelabError: If they die as soon as they are started, before they have a trial. One
-                that dies in a trial is the trial's matter, which fails in the end.
-        """
-        notices = []
-        for ended in self.ended():
-            self._short_lives = self._short_lives + 1 if ended.is_short else 0
-            if self._short_lives >= _MAX_SHORT_LIVES:
-                raise TunelabError(
-                    f"workers end as soon as they are started: {ended.cause}",
-                    hint=f"see {ended.log}",
-                )
-            where = f" in trial {ended.trial}" if ended.trial else ""
-            notices.append(f"a worker ended{where} ({ended.cause}); another takes its place")
-            self.start(ended.slot)
-        return notices
+    return None if trial_timeout is None else f"trial_timeout of {trial_timeout:g} s exceeded"
 
 
 def _signal_name(number: int) -> str:

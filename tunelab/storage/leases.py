@@ -101,6 +101,12 @@ def lease_holder(connection: Connection, name: str) -> Owner | None:
     return None if owner.is_dead else owner
 
 
+def is_held(connection: Connection, lease: Lease) -> bool:
+    """Whether nobody else has taken ``lease`` since, and the process that has it may be alive."""
+    token = connection.scalar(select(leases.c.token).where(leases.c.name == lease.name))
+    return token == lease.token and str(lease_holder(connection, lease.name)) == lease.owner
+
+
 def stale_leases(connection: Connection) -> list[str]:
     """Names of leases whose holders are gone, or have not been heard of for the grace."""
     rows = connection.execute(

@@ -1,4 +1,4 @@
-"""Where a worker's next trial comes from: one study, or all that the service runs.
+"""Where a worker's next trial comes from: one study, or all that the service's workers serve.
 
 The service's workers are shared fairly: the next trial is one of the study that has the fewest
 running trials, then of the oldest such study, and within it the one with the lowest number.
@@ -87,7 +87,10 @@ def service_studies(connection: Connection) -> Sequence[int]:
     return connection.scalars(select(studies.c.id).where(*_SERVED).order_by(studies.c.id)).all()
 
 
-_SERVED = (studies.c.state == StudyState.RUNNING, studies.c.executor == Executor.EXTERNAL)
+_SERVED = (
+    studies.c.state == StudyState.RUNNING,
+    studies.c.executor.in_([Executor.EXTERNAL, Executor.OPEN]),
+)
 _OF_STUDY = trials.c.study_id == studies.c.id
 _N_RUNNING = (
     select(func.count())

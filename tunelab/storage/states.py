@@ -20,8 +20,9 @@ class StudyState(StrEnum):
 class Executor(StrEnum):
     """Who runs a study's processes."""
 
-    LOCAL = "local"  # ``study start``: coordinator, workers and mirror on one machine
+    LOCAL = "local"  # ``study start``: coordinator, mirror, and workers of its own
     EXTERNAL = "external"  # the service: a controller, and workers wherever they are
+    OPEN = "open"  # ``study start`` leads it, and the service's workers train
 
 
 class TrialState(StrEnum):

@@ -191,6 +191,18 @@ def mark_started(connection: Connection, study_id: int) -> None:
     )
 
 
+def mark_led(connection: Connection, study_id: int, *, is_open: bool) -> None:
+    """Note whether the service's workers are to train a study that ``study start`` leads.
+
+    One that was submitted stays the service's, whoever leads it for now. In a write transaction.
+    """
+    connection.execute(
+        update(studies)
+        .where(studies.c.id == study_id, studies.c.executor != Executor.EXTERNAL)
+        .values(executor=Executor.OPEN if is_open else Executor.LOCAL)
+    )
+
+
 def mark_ended(
     connection: Connection,
     study_id: int,

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, and_, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, func, insert, or_, select, update
 
 from tunelab.storage.clock import database_now
 from tunelab.storage.leases import GRACE_SECONDS
@@ -122,6 +122,15 @@ def note_seen(connection: Connection, owner: Owner) -> None:
 def unregister_worker(connection: Connection, owner: Owner) -> None:
     """Strike this process out. In a write transaction."""
     connection.execute(delete(workers).where(workers.c.owner == str(owner)))
+
+
+def count_serving(connection: Connection, study_id: int) -> int:
+    """How many workers serve this study, alone or among others, and were seen lately."""
+    query = select(func.count()).where(
+        or_(workers.c.study_id == study_id, workers.c.study_id.is_(None)),
+        workers.c.seen_at > database_now() - GRACE_SECONDS,
+    )
+    return connection.scalar(query) or 0
 
 
 def dead_workers(connection: Connection) -> list[str]:

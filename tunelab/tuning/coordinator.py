@@ -197,9 +197,9 @@ class Coordinator:
         insert_trials(connection, self._study_id, self._proposed)
         return True
 
-    def suspend(self, reason: str = STOPPED) -> None:
-        """Note that the study was stopped before its end, unless another runs it by now."""
-        self._end(StudyState.STOPPED, reason)
+    def suspend(self, reason: str = STOPPED) -> bool:
+        """Note that the study was stopped before its end; false if another runs it by now."""
+        return self._end(StudyState.STOPPED, reason)
 
     def _restore(self) -> None:
         """Rebuild from the tables what the coordinator before this one knew."""
