@@ -30,6 +30,7 @@ from tunelab.storage.schema import open_database
 from tunelab.storage.states import Executor, StudyState, TrialState
 from tunelab.storage.studies import StudyRow, study_by_id, take_all_back, update_study
 from tunelab.storage.trials import count_trials
+from tunelab.storage.workers import count_idle_workers
 
 COUNT_SECONDS = 0.5  # between two looks at how many workers there are
 _GONE_SECONDS = 10.0  # when a process that has to leave ends whatever it is doing
@@ -103,14 +104,19 @@ def _coordinate(
 
 
 def _worker_count(database: Database, study_id: int) -> int:
-    """For how many workers to have trials ready: those that train, and a quarter more.
+    """For how many workers to have trials ready: those that train its trials, and more.
 
-    Workers come and go as they like, so nobody can be asked how many there will be. At least 2:
-    with one, the next proposal would wait for the outcome of the last.
+    More are those that train nothing at present, and at least a quarter: workers come and go as
+    they like, and others may become free. At least 2: with one, the next proposal would wait for
+    the outcome of the last.
     """
-    training = database.fetch(lambda connection: count_trials(connection, study_id))
-    n_training = training[TrialState.RUNNING]
-    return max(2, n_training + math.ceil(n_training / 4))
+
+    def count(connection: Connection) -> tuple[int, int]:
+        training = count_trials(connection, study_id)[TrialState.RUNNING]
+        return training, count_idle_workers(connection, study_id)
+
+    n_training, n_idle = database.fetch(count)
+    return max(2, n_training + max(n_idle, math.ceil(n_training / 4)))
 
 
 def main() -> None:

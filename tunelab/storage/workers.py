@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, update
 
 from tunelab.storage.clock import database_now
+from tunelab.storage.leases import GRACE_SECONDS
 from tunelab.storage.owners import Owner
-from tunelab.storage.tables import workers
+from tunelab.storage.states import StudyState, TrialState
+from tunelab.storage.tables import studies, trials, workers
 
 _SEEN = update(workers).where(workers.c.owner == bindparam("by")).values(seen_at=database_now())
 
@@ -40,6 +42,25 @@ def note_seen(connection: Connection, owner: Owner) -> None:
 def unregister_worker(connection: Connection, owner: Owner) -> None:
     """Strike this process out. In a write transaction."""
     connection.execute(delete(workers).where(workers.c.owner == str(owner)))
+
+
+def count_idle_workers(connection: Connection, study_id: int) -> int:
+    """How many workers could take a trial of the study at once: alive, and at work on no trial.
+
+    One that serves all studies is counted for each of them. Workers of other hosts count as alive
+    until they have not been heard of for the grace.
+    """
+    at_work = select(trials.c.owner).where(
+        trials.c.state == TrialState.RUNNING,
+        trials.c.owner == workers.c.owner,
+        trials.c.study_id.in_(select(studies.c.id).where(studies.c.state == StudyState.RUNNING)),
+    )
+    query = select(func.count()).where(
+        or_(workers.c.study_id.is_(None), workers.c.study_id == study_id),
+        workers.c.seen_at > database_now() - GRACE_SECONDS,
+        ~at_work.exists(),
+    )
+    return connection.scalar(query) or 0
 
 
 def dead_workers(connection: Connection) -> list[str]:
