@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -20,6 +21,7 @@ from tunelab.storage.owners import Owner
 from tunelab.storage.states import Executor, StudyState
 from tunelab.storage.studies import get_study, mark_ended, update_study
 from tunelab.storage.trials import count_trials
+from tunelab.storage.workers import register_worker
 
 
 class Service:
@@ -157,6 +159,19 @@ def test_a_coordinator_that_has_to_leave_keeps_the_study_running_and_frees_its_l
     after = state_of(database)
     assert (after.state, after.end_reason) == (StudyState.RUNNING, None)
     assert after.started_at is not None
+
+
+@pytest.mark.parametrize("n_workers", [0, 3])
+def test_trials_are_ready_at_once_for_all_workers_that_have_none(submitted, n_workers):
+    database, study, _ = submitted()
+    with database.write() as connection:
+        for number in range(n_workers):
+            register_worker(connection, replace(Owner.this_process(), host=f"h{number}"), None)
+    looks = iter([False, True])
+    assert lead(database, study.id, lambda: next(looks))
+    with database.read() as connection:
+        # One more than workers, of which there may be two that nobody knows of.
+        assert count_trials(connection, study.id)["waiting"] == max(2, n_workers) + 1
 
 
 @pytest.mark.parametrize("state", [StudyState.STOPPED, StudyState.FINISHED])

@@ -21,7 +21,7 @@ from tunelab.storage.leases import (
 )
 from tunelab.storage.owners import Owner
 from tunelab.storage.tables import leases, workers
-from tunelab.storage.workers import register_worker, unregister_worker
+from tunelab.storage.workers import count_idle_workers, register_worker, unregister_worker
 
 SAY_OWNER = """
 from tunelab.storage.owners import Owner
@@ -163,3 +163,25 @@ def test_a_worker_that_registers_strikes_out_the_dead_of_this_host(bench):
         assert listed(connection) == {str(ELSEWHERE), str(HERE)}
         unregister_worker(connection, HERE)
         assert listed(connection) == {str(ELSEWHERE)}
+
+
+def test_idle_workers_are_alive_and_train_nothing_of_any_study(bench):
+    bench.insert(1)
+    others = [replace(ELSEWHERE, pid=number) for number in (1, 2, 3)]
+    with bench.database.write() as connection:
+        for owner in others:
+            register_worker(connection, owner, None)
+        register_worker(connection, NEIGHBOUR, bench.study.id)
+        assert count_idle_workers(connection, bench.study.id) == 4
+        # The one that serves a single study serves no other.
+        assert count_idle_workers(connection, bench.study.id + 1) == 3
+    claim = bench.claim(others[0])
+    with bench.database.write() as connection:
+        assert count_idle_workers(connection, bench.study.id) == 3
+        assert count_idle_workers(connection, bench.study.id + 1) == 2
+        silent = update(workers).where(workers.c.owner == str(others[1]))
+        connection.execute(silent.values(seen_at=workers.c.seen_at - 61))
+        assert count_idle_workers(connection, bench.study.id) == 2
+    bench.set(claim, state="finished", owner=None)
+    with bench.database.read() as connection:
+        assert count_idle_workers(connection, bench.study.id) == 3

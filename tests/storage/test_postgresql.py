@@ -96,6 +96,15 @@ def test_a_session_that_was_cut_while_idle_is_noticed_before_it_is_used(database
     assert names(database) == ["digits"]
 
 
+@pytest.mark.parametrize("kind", ["read", "write"])
+def test_the_look_whether_a_session_lives_is_part_of_its_transaction(database, kind):
+    with getattr(database, kind)() as connection:
+        status = connection.connection.dbapi_connection.info.transaction_status
+        assert status is psycopg.pq.TransactionStatus.INTRANS
+        (began, now) = connection.execute(text("SELECT now(), statement_timestamp()")).one()
+        assert began < now
+
+
 def cut(database, backend):
     other = Database(database.url.render_as_string(hide_password=False))
     with other.write() as connection:

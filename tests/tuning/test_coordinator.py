@@ -108,6 +108,22 @@ def test_short_trials_are_asked_for_ahead_but_within_bounds(searched):
     assert coordinator.poll_seconds == pytest.approx(0.02)
 
 
+def test_where_ticks_are_rare_more_trials_are_asked_for_ahead(searched):
+    study = searched(60)
+    coordinator = study.coordinator(2)
+    for _ in range(40):
+        coordinator.tick()
+        study.clock.now += 1.2
+    worker = study.worker()
+    worker.step()
+    worker.step()
+    with study.database.write() as connection:
+        connection.execute(update(trials).values(ended_at=trials.c.started_at + 1.0))
+    coordinator.tick()
+    # 2.4 s of trials of 1 s: three for each worker.
+    assert sum(state is not TrialState.FINISHED for state in states(study)) == 6
+
+
 def test_a_finished_study_that_is_extended_goes_on(searched):
     whole = searched(14)
     whole.run(whole.coordinator(), whole.worker())

@@ -14,6 +14,7 @@ import hashlib
 import io
 import json
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, or_, select
@@ -148,23 +149,36 @@ def keep_best_weights(
 
     In a write transaction.
     """
-    hold(connection, f"best weights of study {study_id}")
-    order = trials.c.value.desc() if maximize else trials.c.value
-    holders = connection.execute(
-        select(trials.c.id, trials.c.value)
-        .join(checkpoints, checkpoints.c.trial_id == trials.c.id)
-        # The sum keeps SQLite from the study's index, and so from all its trials every time: the
-        # few checkpoints lead to those that hold weights.
-        .where(trials.c.study_id + 0 == study_id, checkpoints.c.kind == "best")
-        .order_by(order)
-    ).all()
     sign = -1.0 if maximize else 1.0
-    if len(holders) >= KEPT_BEST and sign * value >= sign * holders[KEPT_BEST - 1].value:
+
+    def is_beaten(holders: Sequence[Any]) -> bool:
+        return len(holders) >= KEPT_BEST and sign * value >= sign * holders[KEPT_BEST - 1].value
+
+    # The best only get better: whoever is beaten now stays so, and need not wait for the others
+    # who finish a trial at this moment.
+    if is_beaten(_holders(connection, study_id, maximize=maximize)):
+        return
+    hold(connection, f"best weights of study {study_id}")
+    holders = _holders(connection, study_id, maximize=maximize)
+    if is_beaten(holders):
         return
     _delete(connection, trial_id, "best")
     _insert(connection, trial_id, "best", epoch, pack(weights))
     for overtaken in holders[KEPT_BEST - 1 :]:
         _delete(connection, overtaken.id, "best")
+
+
+def _holders(connection: Connection, study_id: int, *, maximize: bool) -> Sequence[Any]:
+    """The trials of the study whose weights are kept, and their values; the best first."""
+    query = (
+        select(trials.c.id, trials.c.value)
+        .join(checkpoints, checkpoints.c.trial_id == trials.c.id)
+        # The sum keeps SQLite from the study's index, and so from all its trials every time: the
+        # few checkpoints lead to those that hold weights.
+        .where(trials.c.study_id + 0 == study_id, checkpoints.c.kind == "best")
+        .order_by(trials.c.value.desc() if maximize else trials.c.value)
+    )
+    return connection.execute(query).all()
 
 
 def delete_state(connection: Connection, trial_id: int) -> None:

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import URL, Connection, make_url
+from sqlalchemy import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from tunelab.errors import DatabaseError, UsageError
@@ -70,15 +70,22 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A transaction that sees one state of the database and changes nothing."""
-        with self._errors_named(), self._reader.connect() as connection:
+        with self._errors_named(), self._connected(self._reader) as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction that is committed whole at the end, or rolled back on an exception."""
-        with self._errors_named(), self._writer.begin() as connection:
+        with (
+            self._errors_named(),
+            self._connected(self._writer) as connection,
+            connection.get_transaction() or connection.begin(),
+        ):
             self._check_identity()
             yield connection
+
+    def _connected(self, engine: Engine) -> AbstractContextManager[Connection]:
+        return engine.connect() if self.is_sqlite else postgresql.connected(engine)
 
     def fetch(self, work: Work[T]) -> T:
         """What ``work`` returns in a read transaction; tried again through an outage.

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
 from tunelab.errors import DatabaseError
@@ -29,6 +31,7 @@ SET tcp_keepalives_interval = {_SILENCE_SECONDS // 3};
 SET tcp_keepalives_count = 2;
 """
 
+_NOTHING = ";"  # an empty statement: it is answered all the same
 _SERIALIZATION = ("40001", "40P01")  # a race that the transaction lost, a deadlock
 # The server is there and will not have us: waiting does not help.
 _HOPELESS = {
@@ -73,7 +76,6 @@ def create_postgresql_engine(url: URL) -> Engine:
     """The engine of one server's database."""
     engine = create_engine(
         url,
-        pool_pre_ping=True,
         pool_size=2,
         max_overflow=3,
         connect_args={
@@ -87,6 +89,26 @@ def create_postgresql_engine(url: URL) -> Engine:
     )
     event.listen(engine, "connect", _limit_silence)
     return engine
+
+
+@contextmanager
+def connected(engine: Engine) -> Iterator[Connection]:
+    """A connection that has answered, and whose transaction has begun.
+
+    SQLAlchemy's own look at whether a connection lives (``pool_pre_ping``) is a transaction of its
+    own, which the server commits: whoever polls would commit all day.
+    """
+    with ExitStack() as opened:
+        connection = opened.enter_context(engine.connect())
+        try:
+            connection.exec_driver_sql(_NOTHING)
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            # The pool has dropped all connections that are as old: this one is new.
+            connection = opened.enter_context(engine.connect())
+            connection.exec_driver_sql(_NOTHING)
+        yield connection
 
 
 def _limit_silence(connection: Any, _record: object) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, and_, bindparam, delete, func, insert, or_, s
 from tunelab.storage.clock import database_now
 from tunelab.storage.leases import GRACE_SECONDS
 from tunelab.storage.owners import Owner
-from tunelab.storage.states import TrialState
+from tunelab.storage.states import StudyState, TrialState
 from tunelab.storage.tables import studies, trials, workers
 
 _LONG_SILENCE_SECONDS = 10 * GRACE_SECONDS
@@ -129,6 +129,25 @@ def count_serving(connection: Connection, study_id: int) -> int:
     query = select(func.count()).where(
         or_(workers.c.study_id == study_id, workers.c.study_id.is_(None)),
         workers.c.seen_at > database_now() - GRACE_SECONDS,
+    )
+    return connection.scalar(query) or 0
+
+
+def count_idle_workers(connection: Connection, study_id: int) -> int:
+    """How many workers could take a trial of the study at once: alive, and at work on no trial.
+
+    One that serves all studies is counted for each of them. Workers of other hosts count as alive
+    until they have not been heard of for the grace.
+    """
+    at_work = select(trials.c.owner).where(
+        trials.c.state == TrialState.RUNNING,
+        trials.c.owner == workers.c.owner,
+        trials.c.study_id.in_(select(studies.c.id).where(studies.c.state == StudyState.RUNNING)),
+    )
+    query = select(func.count()).where(
+        or_(workers.c.study_id.is_(None), workers.c.study_id == study_id),
+        workers.c.seen_at > database_now() - GRACE_SECONDS,
+        ~at_work.exists(),
     )
     return connection.scalar(query) or 0
 

@@ -135,6 +135,8 @@ class Coordinator:
         self._ended: dict[int, TrialRow] = {}  # ended and not yet told
         self._sent_limits = self._pruner.limits()  # to all trials that run or wait
         self._trial_seconds = 1.0  # of the trials that ended lately
+        self._tick_seconds = POLL_SECONDS  # from one tick to the next, lately
+        self._ticked = math.nan
         self._proposed: list[NewTrial] = []  # and not yet stored
         self._renewed = self._kept_house = self._came_back = self._limited = -math.inf
         self._kept_house_at = math.inf  # by the database's clock
@@ -172,6 +174,7 @@ class Coordinator:
                 next tick goes on where this one was.
         """
         now = time.monotonic()
+        self._note_tick(now)
         if now - self._kept_house > HOUSEKEEPING_SECONDS:
             progress = self._keep_house(now)
             self._kept_house = now
@@ -190,6 +193,12 @@ class Coordinator:
             ended = self._end(StudyState.FINISHED, self._end_reason())
             return Progress.FINISHED if ended else Progress.SUPERSEDED
         return Progress.RUNNING
+
+    def _note_tick(self, now: float) -> None:
+        seconds = now - self._ticked
+        self._ticked = now
+        if seconds < _AWAY_SECONDS:
+            self._tick_seconds += 0.2 * (seconds - self._tick_seconds)
 
     def _insert_proposed(self, connection: Connection) -> bool:
         if not renew_lease(connection, self._lease):
@@ -335,7 +344,9 @@ class Coordinator:
         if self._n_workers == 1:
             # One trial trains, one waits: trial k is proposed once all before k - 1 have ended.
             return min(self._open, default=self._next) >= self._next - 1
-        ahead = self._n_workers * math.ceil(2 * POLL_SECONDS / self._trial_seconds)
+        # On a busy machine, and where proposals take long, ticks are rarer than they should be.
+        pause = max(self._tick_seconds, POLL_SECONDS)
+        ahead = self._n_workers * math.ceil(2 * pause / self._trial_seconds)
         outstanding = max(self._n_workers + 1, min(ahead, MAX_AHEAD * self._n_workers))
         return len(self._open) < outstanding
 

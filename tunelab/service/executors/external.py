@@ -9,13 +9,15 @@ from __future__ import annotations
 import math
 import time
 
+from sqlalchemy import Connection
+
 from tunelab.service.executors.base import LedStudy
 from tunelab.storage.claims import Death
 from tunelab.storage.engine import Database
 from tunelab.storage.owners import Owner
 from tunelab.storage.states import TrialState
 from tunelab.storage.trials import count_trials
-from tunelab.storage.workers import count_serving
+from tunelab.storage.workers import count_idle_workers, count_serving
 
 COUNT_SECONDS = 0.5  # between two looks at how many workers there are
 _ALONE_SECONDS = 2.0  # without a worker, before a person is told what to do
@@ -79,11 +81,16 @@ class ExternalExecutor:
 
 
 def needed_trials(database: Database, study_id: int) -> int:
-    """For how many workers to have trials ready: those that train, and a quarter more.
+    """For how many workers to have trials ready: those that train its trials, and more.
 
-    Workers come and go as they like, so nobody can be asked how many there will be. At least 2:
-    with one, the next proposal would wait for the outcome of the last.
+    More are those that train nothing at present, and at least a quarter: workers come and go as
+    they like, and others may become free. At least 2: with one, the next proposal would wait for
+    the outcome of the last.
     """
-    counts = database.fetch(lambda connection: count_trials(connection, study_id))
-    n_training = counts[TrialState.RUNNING]
-    return max(2, n_training + math.ceil(n_training / 4))
+
+    def count(connection: Connection) -> tuple[int, int]:
+        training = count_trials(connection, study_id)[TrialState.RUNNING]
+        return training, count_idle_workers(connection, study_id)
+
+    n_training, n_idle = database.fetch(count)
+    return max(2, n_training + max(n_idle, math.ceil(n_training / 4)))
