@@ -17,7 +17,7 @@ import socket
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +48,10 @@ class Server:
 
     Args:
         folder: An empty folder.
+        settings: The server's own, in the place of those for tests.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, object] | None = None) -> None:
         found = programs()
         if found is None:
             raise RuntimeError(
@@ -58,8 +59,9 @@ class Server:
             )
         self._programs = found
         self.data = folder / "data"
-        self._log = folder / "log"
+        self.log = folder / "log"
         self.port = free_port()
+        self._settings = dict(settings or {})
         self._process: subprocess.Popen[bytes] | None = None
         self._as_user: dict[str, Any] = {}
         if os.getuid() == 0:  # PostgreSQL refuses to run as root
@@ -81,9 +83,10 @@ class Server:
             "fsync": "off",
             "max_connections": 40,
             "log_min_messages": "fatal",
+            **self._settings,
         }
         words = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
-        with self._log.open("ab") as log:
+        with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [self._programs / "postgres", "-D", self.data, *words],
                 stdout=log,
@@ -100,7 +103,7 @@ class Server:
                     return
             except psycopg.OperationalError:
                 if time.monotonic() > deadline or self._process.poll() is not None:
-                    raise RuntimeError(self._log.read_text()) from None
+                    raise RuntimeError(self.log.read_text()) from None
                 time.sleep(0.05)
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -85,14 +85,14 @@ def listen(process: subprocess.Popen[str]) -> Future[tuple[str, str]]:
 
 
 @contextlib.contextmanager
-def places(kinds: list[str]) -> Iterator[list[Place]]:
-    """A place for each kind of database."""
+def places(kinds: list[str], settings: Mapping[str, object] | None = None) -> Iterator[list[Place]]:
+    """A place for each kind of database; ``settings`` are those of the server."""
     root = Path(tempfile.mkdtemp(prefix="tunelab-faults-"))
     server = None
     try:
         if "postgresql" in kinds:
             (root / "server").mkdir()
-            server = Server(root / "server")
+            server = Server(root / "server", settings)
             server.start()
         yield [Place(kind, root, server if kind == "postgresql" else None) for kind in kinds]
     finally:

@@ -69,7 +69,7 @@ class IdleRun:
     interrupted = False
 
     def __init__(self, level: float, n_epochs: int, epoch_seconds: float) -> None:
-        self._level = level
+        self.level = level
         self._n_epochs = n_epochs
         self._epoch_seconds = epoch_seconds
 
@@ -77,7 +77,7 @@ class IdleRun:
         for epoch in range(1, self._n_epochs + 1):
             if self._epoch_seconds:
                 time.sleep(self._epoch_seconds)
-            loss = self._level + 1 / epoch
+            loss = self.level + 1 / epoch
             yield EpochRecord(epoch, loss, loss, 0.1, 1.0, self._epoch_seconds, 0.5, 0.5)
 
     def keep_best(self) -> None:
@@ -156,7 +156,13 @@ class Spent:
 
 
 def make_study(
-    folder: Path, url: str, *, n_trials: int, sampler: str = "random", n_filled: int = 0
+    folder: Path,
+    url: str,
+    *,
+    n_trials: int,
+    sampler: str = "random",
+    pruner: str = "median",
+    n_filled: int = 0,
 ) -> tuple[Database, StudyRow]:
     """A study in a new database, ready to run.
 
@@ -165,9 +171,11 @@ def make_study(
         url: Of the database.
         n_trials: The study's budget.
         sampler: The study's sampler.
+        pruner: The study's pruner.
         n_filled: How many trials it has finished already.
     """
-    spec = StudySpec.from_mapping({**STUDY, "search": {**STUDY["search"], "sampler": sampler}})
+    search = {**STUDY["search"], "sampler": sampler, "pruner": pruner}
+    spec = StudySpec.from_mapping({**STUDY, "search": search})
     prepared = prepare(spec.data, spec.task, folder / "data")
     spec = spec.resolve(prepared.n_train)
     database = open_database(url)

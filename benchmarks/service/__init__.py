@@ -1,0 +1,1 @@
+"""What the service carries: workers, commits, trials a second."""
