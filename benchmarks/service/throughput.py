@@ -31,7 +31,10 @@ def measure_throughput(place: Place, n_trials: int, n_rounds: int) -> None:
 
 
 def count_doubles(running: Service, trials: list[Trial], n_trials: int) -> int:
-    """Trials that were claimed twice, whose epochs do not fit them, or that are too many."""
+    """Trials that were claimed again, whose epochs do not fit them, or that are too many.
+
+    Two claims of one moment would both count as the first: the part ``hundred`` counts runs.
+    """
     wrong = running.folder.sql(
         "SELECT count(*) FROM trials WHERE n_epochs <> "
         "(SELECT count(*) FROM epochs WHERE trial_id = trials.id)"
