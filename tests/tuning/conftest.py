@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from tunelab.datasets import prepare
+from tunelab.datasets import PreparedData, prepare
 from tunelab.spec.study import StudySpec
 from tunelab.storage.claims import Claim, claim_next
 from tunelab.storage.engine import Database
@@ -160,7 +160,7 @@ class SearchedStudy:
     """A study in a real database, its coordinator and its clock."""
 
     def __init__(
-        self, database: Database, clock: Clock, data_path: str, *, n_trials: int, **search: Any
+        self, database: Database, clock: Clock, data: PreparedData, *, n_trials: int, **search: Any
     ) -> None:
         self.database = database
         self.clock = clock
@@ -171,8 +171,8 @@ class SearchedStudy:
                 name="small",
                 spec=self.spec.to_mapping(),
                 spec_hash="",
-                data_digest="",
-                data_path=data_path,
+                data_digest=data.digest,
+                data_path=str(data.path),
                 baseline_loss=1.0,
                 n_trials=n_trials,
                 timeout_seconds=self.spec.search.timeout_seconds,
@@ -251,15 +251,15 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def data_path(tmp_path_factory: pytest.TempPathFactory) -> str:
+def data(tmp_path_factory: pytest.TempPathFactory) -> PreparedData:
     """The prepared data of the studies; only their validation labels are ever read."""
     spec = study_spec()
-    return str(prepare(spec.data, spec.task, tmp_path_factory.mktemp("data")).path)
+    return prepare(spec.data, spec.task, tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture
 def searched(
-    template: Path, data_path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    template: Path, data: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., SearchedStudy]]:
     clock = Clock()
     monkeypatch.setattr(coordinator_module, "time", clock)
@@ -269,7 +269,7 @@ def searched(
         path = tmp_path / f"{len(databases)}.db"
         shutil.copy(template, path)
         databases.append(open_database(f"sqlite:///{path}"))
-        return SearchedStudy(databases[-1], clock, data_path, n_trials=n_trials, **search)
+        return SearchedStudy(databases[-1], clock, data, n_trials=n_trials, **search)
 
     yield new
     for database in databases:
