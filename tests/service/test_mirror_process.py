@@ -160,14 +160,25 @@ def test_a_server_that_is_away_costs_one_line_and_no_more_than_seconds(
         assert count_behind(connection, study, "any") == 2
 
 
+def wait_until_ignored(pid: int, number: signal.Signals) -> None:
+    """Wait for a process that has just been started to get so far."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        status = Path(f"/proc/{pid}/status").read_text()
+        (ignored,) = [line for line in status.splitlines() if line.startswith("SigIgn:")]
+        if int(ignored.split()[1], 16) >> (number - 1) & 1:
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"{number!r} is never ignored")
+
+
 def test_while_another_mirror_holds_the_lease_it_waits_and_leaves_when_told(
     tmp_path: Path, database: Database, study: StudyRow
 ) -> None:
     with database.write() as connection:
         assert acquire_lease(connection, mirror_lease(study.id), Owner.this_process())
     mirror = start(tmp_path, study, f"sqlite:///{tmp_path / 'mlflow.db'}")
-    time.sleep(1.5)
-    assert mirror.poll() is None
+    wait_until_ignored(mirror.pid, signal.SIGINT)
     mirror.send_signal(signal.SIGINT)  # Ctrl-C is for the main program to answer
     time.sleep(0.3)
     assert mirror.poll() is None

@@ -65,8 +65,6 @@ def left(process: subprocess.Popen[str], seconds: float) -> str:
 def test_controller_mirror_and_three_workers_run_a_study_though_one_worker_is_killed(
     folder: Folder, processes: Processes
 ) -> None:
-    folder.write_study(12)
-    assert folder.tunelab("study", "submit", "small.yaml") == "small #1\n"
     controller = processes.start("controller", "run")
     mirror = processes.start("tracking", "run")
     workers = processes.start("worker", "run", "--concurrency", "3")
@@ -74,6 +72,8 @@ def test_controller_mirror_and_three_workers_run_a_study_though_one_worker_is_ki
     listed = folder.json("worker", "list")["workers"]
     assert {worker["pid"] for worker in listed} == set(children(workers))
     assert {worker["serves"] for worker in listed} == {None}
+    folder.write_study(12)
+    assert folder.tunelab("study", "submit", "small.yaml") == "small #1\n"
     os.kill(folder.wait_for_trainer(), signal.SIGKILL)
     folder.wait_for("SELECT state = 'finished' FROM studies", seconds=90)
     folder.wait_for("SELECT count(*) = 13 FROM mirror_runs")

@@ -24,6 +24,7 @@ LEAVE_SECONDS = 4.0  # for workers; the whole takes less than five
 TICK_SECONDS = 0.1
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 60.0  # until a dead worker is replaced
 _LONG_LIFE_SECONDS = 60.0  # a worker that has lived so long dies for the first time
+_GONE = -1  # in the place of a slot: of a worker that has ended
 _SAID_SECONDS = 600.0  # what one worker has said, no other one has to say again
 
 
@@ -99,6 +100,9 @@ class WorkerService:
     def _note(self, ended: Ended) -> Iterator[str]:
         """Take in that a worker has ended: another one follows, unless the work is done."""
         slot = ended.slot
+        for line, (first, at) in self._said.items():
+            if first == slot:  # the one who comes into this slot is another
+                self._said[line] = (_GONE, at)
         if ended.in_order:
             if slot in self._shares:
                 self._shares[slot] -= ended.n_claimed

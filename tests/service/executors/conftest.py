@@ -69,7 +69,7 @@ def scheduler(cwd: Path) -> Iterator[str]:
         yield f"tcp://127.0.0.1:{port}"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def local_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a LocalCluster with two Dask workers."""
     with program(
@@ -79,7 +79,7 @@ def local_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield process.stdout.readline().strip()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def separate_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a scheduler with two Dask workers, each started by its command."""
     cwd = tmp_path_factory.mktemp("cluster")
