@@ -11,8 +11,9 @@ from matplotlib.path import Path as Outline
 from tunelab.service.demos.surfaces import Surface
 from tunelab.training.arrays import Floats
 
-COLUMNS, ROWS = 129, 97
-_SHARES = (0.003, 0.015, 0.04, 0.08, 0.14, 0.22, 0.32, 0.43, 0.55, 0.67, 0.79, 0.9)
+COLUMNS, ROWS = 129, 97  # points at which values are computed
+SHARES = (0.003, 0.015, 0.04, 0.08, 0.14, 0.22, 0.32, 0.43, 0.55, 0.67, 0.79, 0.9)
+"""Shares of a window's area below the limits between its bands."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +39,7 @@ def heights(surface: Surface) -> Heights:
     left, right, bottom, top = surface.window
     x, y = np.linspace(left, right, COLUMNS), np.linspace(bottom, top, ROWS)
     gaps = np.array([[surface.gap(float(a), float(b)) for a in x] for b in y])
-    between = np.quantile(gaps, _SHARES)
+    between = np.quantile(gaps, SHARES)
     return Heights(x, y, gaps, np.concatenate([[-np.inf], between, [np.inf]]))
 
 

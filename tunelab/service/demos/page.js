@@ -147,17 +147,25 @@
     resize() {
       Object.assign(this, fit(this.canvas));
       this.left = 34;
-      this.bottom = 30;
-      const across = this.width - this.left - 8, down = this.height - this.bottom - 6;
+      this.right = this.width - 16;
+      this.top = 20;
+      this.bottom = this.height - 30;
+      const across = this.right - this.left, down = this.bottom - this.top;
       this.toX = (i) => this.left + (across * Math.log1p(i)) / Math.log1p(data.steps);
-      this.toY = (gap) => 6 + (down * (this.high - gap)) / (this.high - this.low);
+      this.toY = (gap) => this.top + (down * (this.high - gap)) / (this.high - this.low);
       this.at = this.surface.runs.map((run) => (i) => [this.toX(i), this.toY(run.gap[i])]);
       this.lines = this.surface.runs.map((run, index) => corners(run.n, this.at[index]));
     }
     axes() {
-      const { pen, width, height, left, bottom } = this;
+      const { pen, left, right, top, bottom } = this;
       const soft = css("--soft"), line = css("--line");
-      pen.clearRect(0, 0, width, height);
+      const across = (y) => {
+        pen.beginPath();
+        pen.moveTo(left, y);
+        pen.lineTo(right, y);
+        pen.stroke();
+      };
+      pen.clearRect(0, 0, this.width, this.height);
       pen.font = "11px system-ui, sans-serif";
       pen.fillStyle = soft;
       pen.strokeStyle = line;
@@ -167,38 +175,28 @@
       pen.textBaseline = "middle";
       for (let power = Math.ceil(this.low); power <= this.high; power += 2) {
         const y = Math.round(this.toY(power)) + 0.5;
-        pen.beginPath();
-        pen.moveTo(left, y);
-        pen.lineTo(width - 8, y);
-        pen.stroke();
+        across(y);
         const label = power === 0 ? "1" : power === 1 ? "10" : `1e${power}`;
         pen.fillText(label, left - 5, y);
       }
       pen.textAlign = "center";
       pen.textBaseline = "top";
-      for (let i = 1; i <= data.steps; i *= 10) {
-        pen.fillText(String(i), this.toX(i), height - bottom + 2);
-      }
-      pen.fillText("steps", (left + width) / 2, height - 13);
+      for (let i = 1; i <= data.steps; i *= 10) pen.fillText(String(i), this.toX(i), bottom + 3);
+      pen.fillText("steps", (left + right) / 2, bottom + 17);
       pen.textAlign = "left";
+      pen.fillText("value above the minimum", 0, 0);
       const y = this.toY(Math.log10(this.surface.tolerance));
       pen.strokeStyle = soft;
       pen.setLineDash([6, 3]);
-      pen.beginPath();
-      pen.moveTo(left, y);
-      pen.lineTo(width - 8, y);
-      pen.stroke();
-      pen.textBaseline = "top";
-      pen.fillText("tolerance", left + 3, y + 2);
-      pen.textBaseline = "bottom";
-      pen.fillText("value above the minimum", left + 3, height - bottom - 1);
+      across(y);
+      pen.fillText("tolerance", left + 3, y + 3);
     }
     draw() {
-      const { pen, width, height } = this;
+      const { pen, left, right, top, bottom } = this;
       this.axes();
       pen.save();
       pen.beginPath();
-      pen.rect(this.left, 0, width - this.left, height - this.bottom);
+      pen.rect(left, top - 4, right - left + 5, bottom - top + 4);
       pen.clip();
       const ends = [];
       this.surface.runs.forEach((run, index) => {

@@ -16,7 +16,7 @@ from tunelab.service.demos.paths import RATES, Run
 from tunelab.service.demos.results import Races, html_table, in_words
 from tunelab.service.demos.surfaces import Surface
 
-GENERATOR = "tunelab demo surfaces"
+GENERATOR = "tunelab demo surfaces"  # by which the command knows its own page
 
 WIDTH, HEIGHT = 400, 300
 """Units of the drawings; the page scales them."""
@@ -24,6 +24,7 @@ WIDTH, HEIGHT = 400, 300
 _HOME = Path(__file__).parent
 _GREATEST = 65535  # of an unsigned number of 16 bits
 _BEYOND = 4.0  # windows that a path may lead out of the picture, to each side, before it is cut
+_RIGHT_MARGIN = 75.0  # percent of the width, to the right of which words stand left of their sign
 _LOWEST, _HIGHEST = -10.0, 10.0  # powers of ten of the values that the page can show
 
 
@@ -149,8 +150,9 @@ def _signs(surface: Surface) -> str:
     for kind, words, (x, y) in signs:
         across = 100 * (x - left) / (right - left)
         down = 100 * (top - y) / (top - bottom)
+        side = " leftward" if across > _RIGHT_MARGIN else ""  # else the words would be cut
         parts.append(
-            f'<span class="sign {kind}" style="left:{across:.2f}%;top:{down:.2f}%">'
+            f'<span class="sign {kind}{side}" style="left:{across:.2f}%;top:{down:.2f}%">'
             f"<span>{html.escape(words)}</span></span>"
         )
     return "".join(parts)

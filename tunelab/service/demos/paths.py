@@ -19,10 +19,15 @@ from tunelab.training.optimizers import OPTIMIZERS, make_optimizer
 
 N_STEPS = 1000
 
-RATES: tuple[float, ...] = tuple(
-    float(f"{digit}e{power}") for power in range(-4, 2) for digit in (1, 2, 5)
-)[:-2]
-"""1, 2 and 5 in each power of ten, from 0.0001 to 10: the same for all methods."""
+RATES: tuple[float, ...] = (
+    *(float(f"{digit}e{power}") for power in range(-4, 0) for digit in (1, 2, 5)),
+    1.0,
+)
+"""1, 2 and 5 in each power of ten, from 0.0001 to 1: the same for all methods.
+
+Greater ones let methods with a rate for each weight jump across the whole picture, until one of the
+jumps happens to end in the minimum. AdaDelta's paper has no rate at all, which is 1.
+"""
 
 FAR = 1000.0  # from (0, 0): nothing comes back from there
 _NEAR = 0.1  # of a trap

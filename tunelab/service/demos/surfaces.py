@@ -193,7 +193,7 @@ SURFACES: dict[str, Surface] = {
         lowest=-0.5,
         traps=(("saddle", (0.0, 0.0)),),
         tolerance=1e-3,
-        window=(-2.4, 2.4, -1.8, 1.8),
+        window=(-2.6, 2.6, -1.95, 1.95),
     ),
     "valley": Surface(
         name="valley",
