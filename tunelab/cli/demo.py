@@ -8,10 +8,19 @@ from pathlib import Path
 
 from tunelab.cli.console import is_terminal, put, put_json, put_lines, tell, terminal_width
 from tunelab.cli.tables import Column, tab_separated, table
+from tunelab.service.demos.command import surfaces_files, write_surfaces
 from tunelab.service.demos.results import Races, in_words, to_json
 
 _HEAD = ["optimizer", "surface", "outcome", "steps", "learning_rate", "value_above_minimum"]
 _HEAD += ["ended_at", "rates_arrived", "rates_diverged", "rates_tried"]
+
+
+def show_surfaces(output: Path, *, n_steps: int, force: bool, as_json: bool) -> None:
+    """Write the page and the GIF, and print the table."""
+    files = surfaces_files(output, force=force)
+    tell("the optimizers run, which takes some seconds ...")
+    races = write_surfaces(files, n_steps, wrote)
+    show_table(races, n_steps, as_json=as_json)
 
 
 def wrote(path: Path, n_bytes: int) -> None:
@@ -32,8 +41,9 @@ def show_table(races: Races, n_steps: int, *, as_json: bool) -> None:
         for number, (surface, of) in enumerate(races.items()):
             steps = [in_words(race.best) for race in of.values()]
             rates = [f"{race.best.learning_rate:g}" for race in of.values()]
-            columns.append(Column(surface.upper(), steps, right=True))
-            columns.append(Column("RATE", rates, drop=number + 1))
+            # On a narrow terminal the rates go first.
+            columns.append(Column(surface.upper(), steps, right=True, drop=number))
+            columns.append(Column("RATE", rates, drop=len(races) + number))
         put_lines(table(columns, terminal_width()))
         tolerance = next(iter(first.values())).best.surface.tolerance
         tell(

@@ -54,11 +54,9 @@ def surfaces(
     Writes demo-surfaces.html, a page that needs no network, and demo-surfaces.gif. Each optimizer
     has the best of 13 constant rates on each surface. Earlier results are replaced.
     """
-    from tunelab.cli.demo import show_table, wrote
-    from tunelab.service.demos.command import show_surfaces
+    from tunelab.cli.demo import show_surfaces
 
-    races = show_surfaces(output, n_steps=n_steps, force=force, said=wrote)
-    show_table(races, n_steps, as_json=as_json)
+    show_surfaces(output, n_steps=n_steps, force=force, as_json=as_json)
 
 
 def schedules(
@@ -71,6 +69,6 @@ def schedules(
     An earlier result is replaced.
     """
     from tunelab.cli.demo import wrote
-    from tunelab.service.demos.command import show_schedules
+    from tunelab.service.demos.command import write_schedules
 
-    show_schedules(output, max_epochs=max_epochs, force=force, said=wrote)
+    write_schedules(output, max_epochs=max_epochs, force=force, said=wrote)

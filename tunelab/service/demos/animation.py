@@ -95,7 +95,7 @@ def frame_steps(n_steps: int) -> list[int]:
 
     >>> steps = frame_steps(1000)
     >>> steps[:5], steps[-1]
-    ([0, 1, 2, 4, 6], 1000)
+    ([0, 1, 3, 5, 7], 1000)
     """
     pace = math.log1p(n_steps / _SLOW) / (_N_FRAMES - 1)
     steps = [round(_SLOW * math.expm1(number * pace)) for number in range(_N_FRAMES)]

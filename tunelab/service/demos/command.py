@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tunelab.service.demos.files import check_target, targets, write_whole
@@ -16,14 +16,12 @@ Said = Callable[[Path, int], None]
 """Told of each file that was written, and its bytes."""
 
 
-def show_surfaces(output: Path, *, n_steps: int, force: bool, said: Said) -> Races:
-    """Let the optimizers run, and write the page and the GIF.
+def surfaces_files(output: Path, *, force: bool) -> dict[str, Path]:
+    """Where the page and the GIF go, if they may.
 
     Args:
         output: A folder, or one file that ends in .html or .gif.
-        n_steps: Steps of every run.
         force: Replace files that are no earlier result of this.
-        said: Told of each file.
 
     Raises:
         UsageError: If ``output`` has another ending, or another file is there.
@@ -32,19 +30,33 @@ def show_surfaces(output: Path, *, n_steps: int, force: bool, said: Said) -> Rac
     files = targets(output, ["demo-surfaces.html", "demo-surfaces.gif"])
     for path in files.values():
         check_target(path, SURFACES_MARK, force=force)
+    return files
+
+
+def write_surfaces(files: Mapping[str, Path], n_steps: int, said: Said) -> Races:
+    """Let the optimizers run, and write the page and the GIF.
+
+    Args:
+        files: From :func:`surfaces_files`.
+        n_steps: Steps of every run.
+        said: Told of each file.
+
+    Raises:
+        DiskError: If a file cannot be written.
+    """
     races = race_all(n_steps)
-    if path := files.get(".html"):
+    if ".html" in files:
         from tunelab.service.demos.page import build_page
 
-        _write(path, build_page(races, n_steps).encode(), said)
-    if path := files.get(".gif"):
+        _write(files[".html"], build_page(races, n_steps).encode(), said)
+    if ".gif" in files:
         from tunelab.service.demos.animation import build_gif
 
-        _write(path, build_gif(races, n_steps), said)
+        _write(files[".gif"], build_gif(races, n_steps), said)
     return races
 
 
-def show_schedules(output: Path, *, max_epochs: int, force: bool, said: Said) -> None:
+def write_schedules(output: Path, *, max_epochs: int, force: bool, said: Said) -> None:
     """Draw every schedule.
 
     Args:

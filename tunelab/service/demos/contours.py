@@ -63,7 +63,7 @@ def _path_data(path: Outline, origin: Floats, scale: Floats) -> str:
     parts: list[str] = []
     before = None
     corners = np.round((np.asarray(path.vertices) - origin) * scale, 1)
-    for (x, y), code in zip(corners.tolist(), path.codes, strict=True):
+    for (x, y), code in zip(corners.tolist(), np.asarray(path.codes).tolist(), strict=True):
         if code == Outline.CLOSEPOLY:
             parts.append("Z")
         elif code == Outline.MOVETO:

@@ -1,4 +1,4 @@
-"""Where the pictures go: whole files, which replace none but an earlier picture of the same kind."""
+"""Where the pictures go: whole files, which replace none but an earlier one of the same kind."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tunelab.errors import DiskError, TunelabError, UsageError
+
+_HEAD = 65536  # bytes at the beginning of a file, where the mark is
 
 
 def targets(given: Path, names: Sequence[str]) -> dict[str, Path]:
@@ -45,7 +47,7 @@ def check_target(path: Path, mark: str, *, force: bool) -> None:
 
     Args:
         path: The file.
-        mark: What is in every file that the same command wrote.
+        mark: What every file that the same command wrote has near its beginning.
         force: Replace whatever is there.
 
     Raises:
@@ -53,9 +55,9 @@ def check_target(path: Path, mark: str, *, force: bool) -> None:
         DiskError: If the folder cannot be written.
     """
     try:
-        if path.is_dir():
-            raise UsageError(f"{path} is a folder", hint="choose another name, or move it away")
-        if path.exists() and not force and mark.encode() not in path.read_bytes():
+        if path.exists() and not path.is_file():
+            raise UsageError(f"{path} is not a file", hint="choose another name with --output")
+        if path.exists() and not force and not _bears(path, mark):
             raise UsageError(
                 f"{path} exists, and was not made by `{mark}`",
                 hint="choose another name with --output, or replace it with --force",
@@ -64,6 +66,11 @@ def check_target(path: Path, mark: str, *, force: bool) -> None:
         tempfile.TemporaryFile(dir=path.parent).close()
     except OSError as error:
         raise _cannot_write(path, error) from error
+
+
+def _bears(path: Path, mark: str) -> bool:
+    with path.open("rb") as file:
+        return mark.encode() in file.read(_HEAD)
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -102,7 +102,7 @@ def encode_run(run: Run) -> bytes:
     logarithms = np.log10(np.maximum(run.gaps, 10.0**_LOWEST))
     rows.append((logarithms - _LOWEST) / (_HIGHEST - _LOWEST))
     whole = np.round(np.clip(np.array(rows), 0.0, 1.0) * _GREATEST)
-    return whole.astype("<u2").tobytes()
+    return bytes(whole.astype("<u2").tobytes())
 
 
 def _run(run: Run) -> dict[str, Any]:

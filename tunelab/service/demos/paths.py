@@ -179,8 +179,7 @@ def race_all(
     """
     names = tuple(optimizers)
     return {
-        surface.name: {name: race(name, surface, n_steps) for name in names}
-        for surface in surfaces
+        surface.name: {name: race(name, surface, n_steps) for name in names} for surface in surfaces
     }
 
 

@@ -35,7 +35,7 @@ def settings_of(name: str, max_epochs: int) -> dict[str, Any]:
     {'rates': '20: 0.05, 40: 0.01'}
     """
     settings = {key: value for key, value in default_settings(name).items() if key != "warm_up"}
-    if settings.get("rates", None) is inspect.Parameter.empty:
+    if settings.get("rates") is inspect.Parameter.empty:
         third = max(1, max_epochs // 3)
         settings["rates"] = f"{third}: {LEARNING_RATE / 2:g}, {2 * third}: {LEARNING_RATE / 10:g}"
     return settings
@@ -79,18 +79,19 @@ def draw_schedules(max_epochs: int, ending: str) -> bytes:
     figure = Figure(figsize=(9.0, 2.1 * rows + 0.7), layout="constrained")
     panels = figure.subplots(rows, _COLUMNS, sharex=True, sharey=True, squeeze=False)
     rise = max(1, max_epochs // 10)
-    drawn: list[Any] = []
-    for ax, name in zip(panels.ravel(), SCHEDULES, strict=False):
-        drawn = _draw(ax, name, max_epochs, rise) if not drawn else drawn
-        if ax is not panels[0][0]:
-            _draw(ax, name, max_epochs, rise)
+    lines = [
+        _draw(ax, name, max_epochs, rise)
+        for ax, name in zip(panels.ravel(), SCHEDULES, strict=False)
+    ]
     for ax in panels.ravel()[len(SCHEDULES) :]:
         ax.axis("off")
     for ax in panels[-1]:
-        ax.set_xlabel("epochs done before", fontsize=9)
+        ax.set_xlabel("epochs done before, k", fontsize=9)
     for ax in panels[:, 0]:
         ax.set_ylabel("learning rate", fontsize=9)
-    figure.legend(handles=drawn, loc="outside upper center", ncols=2, frameon=False, fontsize=9)
+    figure.legend(
+        handles=max(lines, key=len), loc="outside upper center", ncols=2, frameon=False, fontsize=9
+    )
     out = io.BytesIO()
     # Without a date the same command writes the same bytes.
     if ending == ".svg":
@@ -124,7 +125,7 @@ def _draw(ax: Axes, name: str, max_epochs: int, rise: int) -> list[Any]:
     ax.text(
         0.0, 1.03, _words(settings), transform=ax.transAxes, fontsize=7.5, color=_GREY, va="bottom"
     )
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     ax.set_ylim(0.0, 1.08 * LEARNING_RATE)
     ax.grid(visible=True, alpha=0.25)
     ax.tick_params(labelsize=8)
