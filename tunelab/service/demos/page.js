@@ -10,10 +10,13 @@
   const slider = document.getElementById("step");
   const shown = document.getElementById("shown");
   const speed = document.getElementById("speed");
-  const isDark = matchMedia("(prefers-color-scheme: dark)");
+  const wantsDark = matchMedia("(prefers-color-scheme: dark)");
   const wantsStillness = matchMedia("(prefers-reduced-motion: reduce)");
   const hidden = new Set();
   let step = 0, playing = false, lastTime = null;
+  // Chromium sends no event of a change that a script has seen before it: ask in the event alone.
+  let dark = wantsDark.matches;
+  let theme = {};
 
   // ---- data: see encode_run in page.py ----
 
@@ -40,8 +43,13 @@
 
   // ---- drawing ----
 
-  const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  const colour = (optimizer) => (isDark.matches ? optimizer.dark : optimizer.light);
+  function readTheme() {
+    const style = getComputedStyle(document.documentElement);
+    const names = ["ground", "soft", "line"];
+    theme = Object.fromEntries(names.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
+  }
+
+  const colour = (optimizer) => (dark ? optimizer.dark : optimizer.light);
 
   function drawMark(pen, optimizer, x, y, radius) {
     pen.beginPath();
@@ -50,7 +58,7 @@
     pen.setLineDash([]);
     pen.lineJoin = "round";
     pen.lineWidth = 2.5;
-    pen.strokeStyle = css("--ground");
+    pen.strokeStyle = theme.ground;
     pen.stroke();
     pen.fillStyle = colour(optimizer);
     pen.fill();
@@ -158,7 +166,7 @@
     }
     axes() {
       const { pen, left, right, top, bottom } = this;
-      const soft = css("--soft"), line = css("--line");
+      const { soft, line } = theme;
       const across = (y) => {
         pen.beginPath();
         pen.moveTo(left, y);
@@ -326,14 +334,18 @@
   }
 
   function layOut() {
+    readTheme();
     for (const picture of pictures) picture.resize();
     drawSamples();
     draw();
   }
 
   new ResizeObserver(layOut).observe(document.querySelector(".cards"));
-  isDark.addEventListener("change", layOut);
-  wantsStillness.addEventListener("change", () => wantsStillness.matches && setPlaying(false));
+  wantsDark.addEventListener("change", (event) => {
+    dark = event.matches;
+    layOut();
+  });
+  wantsStillness.addEventListener("change", (event) => event.matches && setPlaying(false));
 
   layOut();
   if (wantsStillness.matches) seek(data.steps);
