@@ -41,6 +41,7 @@ def loaded_by(*arguments: str) -> set[str]:
         ["doctor"],
         ["tracking", "sync"],
         ["worker", "run"],
+        ["demo", "surfaces"],
     ],
 )
 def test_help_loads_no_heavy_library(words):
@@ -80,6 +81,8 @@ def test_every_command_has_help_with_an_example(call):
         ["doctor"],
         ["tracking", "sync"],
         ["worker", "run"],
+        ["demo", "surfaces"],
+        ["demo", "schedules"],
         *(["study", command] for command in commands),
     ):
         ended = call(*words, "--help")

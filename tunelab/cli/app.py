@@ -8,6 +8,7 @@ import typer
 
 from tunelab.cli import (
     controller_commands,
+    demo_commands,
     methods,
     study_read,
     study_run,
@@ -50,6 +51,8 @@ controller = _group("Lead the studies of a service, and start its sweeps.")
 app.add_typer(controller, name="controller")
 sweep = _group("Start studies by the clock, as a new generation each time.")
 app.add_typer(sweep, name="sweep")
+demo = _group("The lecture's pictures: optimizers on surfaces, and schedules.")
+app.add_typer(demo, name="demo")
 
 
 def _version(given: bool) -> None:
@@ -112,6 +115,11 @@ def _sweep(context: typer.Context) -> None:
     _help_without_command(context)
 
 
+@demo.callback(epilog="Example: tunelab demo surfaces -o pictures")
+def _demo(context: typer.Context) -> None:
+    _help_without_command(context)
+
+
 @app.command(epilog="Example: tunelab ui --port 5001")
 def ui(port: Port = 5000) -> None:
     """Serve the MLflow dashboard on this machine until Ctrl-C."""
@@ -141,6 +149,7 @@ worker_commands.register(worker)
 tracking_commands.register(tracking)
 controller_commands.register(controller)
 sweep_commands.register(sweep)
+demo_commands.register(demo)
 methods.register(app)
 
 

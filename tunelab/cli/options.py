@@ -10,17 +10,17 @@ import typer
 EXECUTORS = ("local", "external", "dask")
 
 
-def _whole_number(text: str, greatest: int) -> int:
+def _whole_number(text: str, greatest: int, least: int = 1) -> int:
     from tunelab.spec.rules import Number, RefusedError
 
-    rule = Number("int", 1, greatest)
+    rule = Number("int", least, greatest)
     try:
         return int(rule.check(int(text)))
     except RefusedError as error:
         raise typer.BadParameter(error.message) from None
     except ValueError:
         raise typer.BadParameter(
-            f"must be a whole number from 1 to {greatest}, got {text[:60]!r}"
+            f"must be a whole number from {least} to {greatest}, got {text[:60]!r}"
         ) from None
 
 
@@ -35,6 +35,16 @@ def trial_number(text: str) -> int:
         return int(text)
     except ValueError:
         raise typer.BadParameter(f"must be a whole number from 0, got {text[:60]!r}") from None
+
+
+def n_demo_steps(text: str) -> int:
+    """A number of steps, as `demo surfaces --steps` takes it."""
+    return _whole_number(text, 10_000)
+
+
+def n_demo_epochs(text: str) -> int:
+    """A number of epochs, as `demo schedules --epochs` takes it."""
+    return _whole_number(text, 10_000, least=3)
 
 
 def n_workers(text: str) -> int:
