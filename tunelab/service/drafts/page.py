@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from tunelab.datasets.sources.flaws import counted
 from tunelab.service.drafts.columns import Role
@@ -100,13 +99,7 @@ def _notes(notes: Sequence[str]) -> Iterator[str]:
         return
     yield "  # Worth a look:"
     for note in notes:
-        yield from textwrap.wrap(
-            _plain(note),
-            _WIDTH,
-            initial_indent="  # - ",
-            subsequent_indent="  #   ",
-            **_WHOLE_WORDS,
-        )
+        yield from _wrapped(note, "  # - ", "  #   ")
 
 
 def _columns(key: str, heading: str, roles: Sequence[Role]) -> Iterator[str]:
@@ -128,13 +121,18 @@ def _entry(key: str, reasoned: Reasoned, indent: str = "") -> Iterator[str]:
     yield f"{indent}{key}: {flow(reasoned.value)}"
 
 
-_WHOLE_WORDS: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
-
-
 def _comment(text: str, indent: str = "") -> list[str]:
-    start = f"{indent}# "
+    return _wrapped(text, f"{indent}# ", f"{indent}# ")
+
+
+def _wrapped(text: str, first: str, others: str) -> list[str]:
     return textwrap.wrap(
-        _plain(text), _WIDTH, initial_indent=start, subsequent_indent=start, **_WHOLE_WORDS
+        _plain(text),
+        _WIDTH,
+        initial_indent=first,
+        subsequent_indent=others,
+        break_long_words=False,
+        break_on_hyphens=False,
     )
 
 

@@ -367,8 +367,6 @@ def space_and_search(
 
 
 def _max_epochs(n_train: int) -> tuple[int, str]:
-    if n_train < _SMALL:
-        return 60, "Few rows are soon learnt by heart: 60 epochs, and the monitor stops earlier."
     if n_train < _LARGE / 5:
         return 100, "At most 100 epochs; the monitor stops a trial that gains nothing."
     return 30, f"An epoch of {n_train:,} rows has many steps: 30 are enough for most."

@@ -263,7 +263,7 @@ def _rehearse(draft: Draft, name: str, data: Path, written: Path) -> None:
     """
     with tempfile.TemporaryDirectory(prefix="tunelab-") as folder:
         copy = Path(folder) / "study.yaml"
-        absolute = _printable(data, str(data.absolute()))
+        absolute = _printable(str(data.absolute()))
         copy.write_text(
             page(draft, name=name, path=absolute, file_name=_shown(written)), encoding="utf-8"
         )
@@ -335,10 +335,10 @@ def _path_from(data: Path, written: Path) -> str:
             relative = str(absolute)
     except (OSError, ValueError):  # on another drive
         relative = str(absolute)
-    return _printable(data, relative.replace(os.sep, "/"))
+    return _printable(relative.replace(os.sep, "/"))
 
 
-def _printable(data: Path, path: str) -> str:
+def _printable(path: str) -> str:
     try:
         return str(path_rule(path))
     except RefusedError as error:
