@@ -108,7 +108,7 @@ def _role(facts: Facts) -> Role:
     if facts.kind == "odd dates":
         reason = "dates, and not as 2030-01-31: written so, the split could go by them"
         return Role(facts, "drop", reason)
-    if facts.n_missing > _MOST_EMPTY * n_rows or facts.n_present < _FEW_PRESENT <= n_rows / 2:
+    if facts.n_present < max(min(_FEW_PRESENT, n_rows / 2), (1 - _MOST_EMPTY) * n_rows):
         reason = f"empty in {facts.n_missing:,} of {n_rows:,} rows: too little to learn from"
         return Role(facts, "drop", reason)
     if facts.kind == "texts":
