@@ -224,6 +224,15 @@ def test_a_parquet_file_of_dates_and_nested_values(table, tmp_path):
     assert "method: time, time: when" in text
 
 
+def test_of_very_many_useless_columns_the_few_others_are_listed(table):
+    useless = {f"c{k}": ["same"] * N for k in range(1001)}
+    draft, text = drafted(table(**useless))
+    given = read_study_file("people.yaml").spec.data
+    assert (given.drop, given.keep) == ((), ("x",))
+    assert len(draft.columns("drop")) == 1001
+    assert "(1,001 columns)" in " ".join(text.split())
+
+
 def test_names_that_are_yaml_come_back_as_they_are(table):
     names = ["#", "a: b", "no", "- x", "1e3", "'", "{z}", "é ü", "&a", "*b", "!t", "%d", "`"]
     path = table(**{name: ["same"] * N for name in names})

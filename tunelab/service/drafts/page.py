@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from tunelab.datasets.sources.flaws import counted
@@ -11,6 +12,7 @@ from tunelab.service.drafts.plan import Draft, Reasoned
 from tunelab.spec.yaml_writer import flow
 
 _WIDTH = 100
+_MOST_REASONS = 5
 
 
 def page(draft: Draft, *, name: str, path: str, file_name: str) -> str:
@@ -70,6 +72,10 @@ def _data(draft: Draft, path: str) -> Iterator[str]:
             yield from _notes(draft.notes)
         elif key == "drop":
             yield from _columns(key, "Left out:", [roles[name] for name in value])
+        elif key == "keep":
+            yield from _comment(_why_only(draft), "  ")
+            yield "  keep:"
+            yield from (f"    - {flow(name)}" for name in value)
         elif key == "categorical":
             heading = "Numbers that are names, and become one input a value:"
             yield from _columns(key, heading, [roles[name] for name in value])
@@ -82,6 +88,14 @@ def _data(draft: Draft, path: str) -> Iterator[str]:
     for when, other in draft.other_splits:
         yield from _comment(when, "  ")
         yield f"  # split: {flow(other)}"
+
+
+def _why_only(draft: Draft) -> str:
+    """Why the columns that a file does not keep are left out."""
+    dropped = draft.columns("drop")
+    reasons = Counter(role.reason for role in dropped).most_common(_MOST_REASONS)
+    listed = "; ".join(f"{reason} ({counted(n, 'column')})" for reason, n in reasons)
+    return f"All that is read; {counted(len(dropped), 'column')} are left out, such as: {listed}."
 
 
 def _target(value: str | Sequence[str]) -> Iterator[str]:

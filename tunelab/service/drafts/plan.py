@@ -23,6 +23,7 @@ _MOST_DROPPED = 0.05
 _MOST_LOST = 0.2
 _IMBALANCE = 3.0
 _TINY, _SMALL, _LARGE = 200, 1000, 100_000
+_MANY_COLUMNS = 1000  # a study file that lists more is hard to read
 _BATCH_SIZES = (8, 16, 32, 64, 128, 256, 512)
 
 # What an epoch costs: two cores' worth of the engine, measured on the studies in studies/.
@@ -96,8 +97,11 @@ class Draft:
 
     def data(self, path: str) -> dict[str, Any]:
         """The section ``data`` without its split, for a file at ``path``."""
+        dropped = [role.name for role in self.columns("drop")]
+        kept = [role.name for role in self.roles if role.part != "drop"]
+        many = len(dropped) > _MANY_COLUMNS and len(kept) < len(dropped)
         of_part = {
-            "drop": [role.name for role in self.columns("drop")],
+            **({"keep": kept} if many else {"drop": dropped}),
             "categorical": [role.name for role in self.columns("categorical")],
         }
         target = self.targets[0] if len(self.targets) == 1 else list(self.targets)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import secrets
 import tempfile
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -49,6 +50,7 @@ _REMEDIES = (
     (re.compile(r"set task: (\w+)"), r"give --task \1"),
     (re.compile(r"(list it|list the column) under data\.drop"), "leave the column out by --drop"),
     (re.compile(r"data\.drop"), "--drop"),
+    (re.compile(r" under data\.path"), ""),
     (re.compile(r"name one column"), "name one column by --target"),
 )
 
@@ -357,7 +359,8 @@ def _write(written: Path, text: str, *, force: bool) -> None:
         UsageError: If somebody has written a file there in the meantime.
         DiskError: If it cannot be written.
     """
-    temporary = written.with_name(f".tunelab-init-{os.getpid()}.yaml")
+    # No name that a service which looks for study files would take up.
+    temporary = written.with_name(f".tunelab-init-{secrets.token_hex(8)}")
     try:
         with temporary.open("x", encoding="utf-8", newline="\n") as stream:
             stream.write(text)
