@@ -77,6 +77,7 @@ def test_help_takes_little_time():
 def test_every_command_has_help_with_an_example(call):
     commands = ["start", "resume", "stop", "delete", "list", "show", "trials", "trial", "validate"]
     for words in (
+        ["init"],
         ["ui"],
         ["doctor"],
         ["tracking", "sync"],

@@ -144,6 +144,7 @@ def test_killed_workers_are_replaced_and_a_study_without_data_is_left_alone(serv
         query = f"SELECT state = 'finished' FROM studies WHERE id = {whole.id}"
         service.folder.wait_for(query, 60)
         lines = leave(process, signal.SIGINT).splitlines()
+    print(lines)
     (reported,) = [line for line in lines if "broken #1" in line]
     assert reported.startswith("warning: broken #1 cannot be trained here and is left alone: ")
     (death,) = [line for line in lines if line.startswith("a worker ended in trial ")]

@@ -9,6 +9,7 @@ import typer
 from tunelab.cli import (
     controller_commands,
     demo_commands,
+    init,
     methods,
     study_read,
     study_run,
@@ -142,6 +143,7 @@ def doctor(
     raise typer.Exit(examine_and_tell(fix=fix, as_json=as_json))
 
 
+init.register(app)
 for _commands in (study_run, study_read):
     _commands.register(study)
 db_commands.register(db)

@@ -45,6 +45,7 @@ __all__ = [
     "StudySpec",
     "SweepSpec",
     "differences",
+    "study_name",
 ]
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
@@ -55,7 +56,12 @@ _LATER = {"confirm"}
 _ABSENT = object()
 
 
-def _name(given: object) -> str:
+def study_name(given: object) -> str:
+    """A name that a study may have.
+
+    Raises:
+        RefusedError: If it may not.
+    """
     if not isinstance(given, str):
         raise RefusedError(f"must be text, got {shown(given)}", "put the name in quotes")
     if given in (".", "..") or not _NAME.fullmatch(given):
@@ -104,7 +110,7 @@ class StudySpec(Part):
         description: Free text.
     """
 
-    name: Annotated[str, BeforeValidator(_name)]
+    name: Annotated[str, BeforeValidator(study_name)]
     task: Annotated[str, BeforeValidator(Name("task", tuple(METRICS)).check)]
     data: DataSpec
     objective: ObjectiveSpec = Field(default_factory=ObjectiveSpec)

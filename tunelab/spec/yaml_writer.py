@@ -28,7 +28,7 @@ def to_yaml(mapping: Mapping[str, Any]) -> str:
 def _block(mapping: Mapping[str, Any], indent: str) -> list[str]:
     lines = []
     for key, value in mapping.items():
-        line = f"{indent}{_text(key)}: {_flow(value)}"
+        line = f"{indent}{_text(key)}: {flow(value)}"
         nested = isinstance(value, Mapping) and any(isinstance(v, Mapping) for v in value.values())
         if isinstance(value, Mapping) and value and (nested or len(line) > _WIDTH):
             lines += [f"{indent}{_text(key)}:", *_block(value, indent + "  ")]
@@ -37,11 +37,16 @@ def _block(mapping: Mapping[str, Any], indent: str) -> list[str]:
     return lines
 
 
-def _flow(value: Any) -> str:
+def flow(value: Any) -> str:
+    """A value on one line.
+
+    >>> print(flow({"drop": ["age", "no: 1"], "share": 0.2}))
+    {drop: [age, "no: 1"], share: 0.2}
+    """
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_text(k)}: {_flow(v)}" for k, v in value.items()) + "}"
+        return "{" + ", ".join(f"{_text(k)}: {flow(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(_flow(item) for item in value) + "]"
+        return "[" + ", ".join(flow(item) for item in value) + "]"
     if isinstance(value, str):
         return _text(value)
     if isinstance(value, float):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 from collections.abc import Sequence
 from typing import IO, TYPE_CHECKING, Any
 
@@ -41,6 +42,7 @@ from tunelab.datasets.sources.records import (
     line_and_column,
 )
 from tunelab.datasets.sources.roles import assign
+from tunelab.datasets.sources.sheet import Sheet
 
 if TYPE_CHECKING:  # a worker imports this package and needs no study file
     from tunelab.spec.study import DataSpec
@@ -50,6 +52,8 @@ _BATCH_FIELDS = 20_000
 """Fields that are Python's strings at a time; with so few they stay in the processor's cache."""
 
 _DELIMITERS = (";", "\t", "|", ",", " ")
+_LIKELY = (";", "\t", "|")
+_HEAD_BYTES, _HEAD_RECORDS = 1 << 16, 20
 
 
 def read_csv(data: DataSpec, task: str) -> RawData:
@@ -70,13 +74,7 @@ def read_csv(data: DataSpec, task: str) -> RawData:
         roles, flaws = assign(names, data, task, data.target or ())
         if flaws:
             raise report(shown_path(path), flaws)
-        records.block_bytes *= max(1, len(names) // 250)  # or a block would have few rows
-        columns = _Columns(roles.used, names, delimiter)
-        try:
-            columns.read(records)
-        except StopReadingError as stop:
-            flaws = [*columns.ragged, stop.flaw]
-            raise report(shown_path(path), flaws, n_more=columns.n_more) from None
+        columns = _read_columns(records, roles.used, names, path, delimiter)
         table = Table(
             file=shown_path(path),
             n_rows=columns.n_rows,
@@ -89,6 +87,70 @@ def read_csv(data: DataSpec, task: str) -> RawData:
         if columns.n_more:  # so many lines are wrong that the others tell little
             table.stop_if_flawed()
         return assemble(table, roles, data, task)
+
+
+def csv_sheet(path: str, delimiter: str) -> Sheet:
+    """All columns of a CSV file as they are, before any of them has a part to play.
+
+    Raises:
+        DataError: If its lines are no rows.
+    """
+    with opened(path, "csv") as file:
+        records = Records(file, delimiter)
+        names = _header(records, path, delimiter)
+        columns = _read_columns(records, names, names, path, delimiter)
+    if columns.ragged:
+        raise report(shown_path(path), columns.ragged, n_more=columns.n_more)
+    return Sheet(shown_path(path), tuple(names), columns.n_rows, columns.take)
+
+
+def likely_delimiter(path: str) -> str:
+    """What divides the fields of the first lines into equally many, the most of them.
+
+    Where nothing does, it is the comma, by which errors are told.
+
+    Raises:
+        DataError: If there is no text in the file.
+    """
+    with opened(path, "csv") as file:
+        head = file.read(_HEAD_BYTES)
+        if file.read(1):  # the last line is cut off
+            head = head[: max(head.rfind(b"\n"), head.rfind(b"\r")) + 1] or head
+    counts = {mark: _field_counts(head, mark) for mark in (",", *_LIKELY)}
+    even = {mark: given[0] for mark, given in counts.items() if len(set(given)) == 1}
+    divided = {mark: n_fields for mark, n_fields in even.items() if n_fields > 1} or {
+        mark: given[0] for mark, given in counts.items() if given
+    }
+    return max(divided, key=divided.__getitem__, default=",")
+
+
+def _field_counts(head: bytes, delimiter: str) -> list[int]:
+    """The number of fields of each of the first records."""
+    counts = []
+    try:
+        for fields in itertools.islice(Records(io.BytesIO(head), delimiter), _HEAD_RECORDS):
+            counts.append(len(fields))  # noqa: PERF401 - those before an unreadable one count
+    except StopReadingError:
+        pass
+    return counts
+
+
+def _read_columns(
+    records: Records, used: Sequence[str], names: Sequence[str], path: str, delimiter: str
+) -> _Columns:
+    """The used fields of all records.
+
+    Raises:
+        DataError: If a record cannot be read.
+    """
+    records.block_bytes *= max(1, len(names) // 250)  # or a block would have few rows
+    columns = _Columns(used, names, delimiter)
+    try:
+        columns.read(records)
+    except StopReadingError as stop:
+        flaws = [*columns.ragged, stop.flaw]
+        raise report(shown_path(path), flaws, n_more=columns.n_more) from None
+    return columns
 
 
 class _Columns:

@@ -141,6 +141,22 @@ def opened(path: str, source: str) -> Iterator[IO[bytes]]:
         _check_unchanged(path, handle, before)
 
 
+def source_of(path: str) -> str:
+    """The source that reads the file at ``path``, by its first bytes; ``csv`` where none does.
+
+    Raises:
+        MissingDataFileError: If there is no such file.
+        DataError: If it cannot be read.
+    """
+    _status(path)
+    try:
+        with Path(path).open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError as error:
+        _unreadable(path, error)
+    return content_of(head).source or "csv"
+
+
 class DamagedError(Exception):
     """A library could not read what should be a file of its kind."""
 

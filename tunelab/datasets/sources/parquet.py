@@ -14,7 +14,8 @@ from tunelab.datasets.sources.assembly import Table, assemble
 from tunelab.datasets.sources.base import RawData
 from tunelab.datasets.sources.files import MAX_BYTES, MAX_VALUES, damage, opened, refuse, shown_path
 from tunelab.datasets.sources.flaws import Flaw, report, short
-from tunelab.datasets.sources.roles import Roles, assign
+from tunelab.datasets.sources.roles import assign
+from tunelab.datasets.sources.sheet import Sheet
 
 if TYPE_CHECKING:  # a worker imports this package and needs no study file
     from tunelab.spec.study import DataSpec
@@ -40,6 +41,53 @@ def read_parquet(data: DataSpec, task: str) -> RawData:
 
 
 def _read(file: IO[bytes], path: str, data: DataSpec, task: str) -> RawData:
+    schema, names = _header(file, path)
+    roles, flaws = assign(names, data, task, data.target or ())
+    if flaws:
+        raise report(shown_path(path), flaws)
+    unreadable = {
+        name: flaw for name in roles.used if (flaw := _unreadable(schema, name, roles.time))
+    }
+    features = tuple(name for name in roles.features if name not in unreadable)
+    roles = replace(roles, features=features)
+    if unreadable.keys() & {*roles.used} or not features:
+        raise report(shown_path(path), [*unreadable.values()])
+
+    columns = _loaded(file, path, schema, roles.used)
+    n_rows = len(columns[roles.used[0]])
+    table = Table(shown_path(path), n_rows, lambda name: _values(columns.pop(name)))
+    for name, flaw in unreadable.items():
+        table.refuse(name, flaw)
+    return assemble(table, roles, data, task)
+
+
+def parquet_sheet(path: str) -> Sheet:
+    """All columns of a Parquet file as they are, before any of them has a part to play.
+
+    Raises:
+        DataError: If they cannot be told apart, or are too large.
+    """
+    with opened(path, "parquet") as file:
+        schema, names = _header(file, path)
+        flaws = {name: flaw for name in names if (flaw := _unreadable(schema, name, name))}
+        dates = frozenset(name for name in names if _unreadable(schema, name, None))
+        columns = _loaded(file, path, schema, [name for name in names if name not in flaws])
+    return Sheet(
+        shown_path(path),
+        tuple(names),
+        max((len(column) for column in columns.values()), default=0),
+        lambda name: _values(columns.pop(name)),
+        dates=dates - flaws.keys(),
+        unreadable={name: flaw.message for name, flaw in flaws.items()},
+    )
+
+
+def _header(file: IO[bytes], path: str) -> tuple[Any, list[str]]:
+    """The schema and the column names.
+
+    Raises:
+        DataError: If columns cannot be told apart, or the table is too large.
+    """
     with damage():
         import pyarrow.parquet as pq
 
@@ -54,30 +102,28 @@ def _read(file: IO[bytes], path: str, data: DataSpec, task: str) -> RawData:
     ]
     if flaws:
         raise report(shown_path(path), flaws)
-    roles, flaws = assign(names, data, task, data.target or ())
-    if flaws:
-        raise report(shown_path(path), flaws)
-    unreadable = {name: flaw for name in roles.used if (flaw := _unreadable(schema, name, roles))}
-    features = tuple(name for name in roles.features if name not in unreadable)
-    roles = replace(roles, features=features)
-    if unreadable.keys() & {*roles.used} or not features:
-        raise report(shown_path(path), [*unreadable.values()])
+    return schema, names
 
+
+def _loaded(file: IO[bytes], path: str, schema: Any, names: Sequence[str]) -> dict[str, Any]:
+    """Some columns, their texts not yet unpacked: see `_columns`.
+
+    Raises:
+        DataError: If unpacked they would be too large.
+    """
     # A text that is written once may stand for millions of rows: it is unpacked when its length
     # has been seen.
-    texts = [name for name in roles.used if _is_text(_value_type(schema.field(name).type))]
+    texts = [name for name in names if _is_text(_value_type(schema.field(name).type))]
     with damage():
+        import pyarrow.parquet as pq
+
         parquet = pq.ParquetFile(file, read_dictionary=texts)
-        columns = _columns(parquet, roles.used)
+        columns = _columns(parquet, names)
     n_bytes = sum(_unpacked_bytes(columns[name]) for name in texts)
     if n_bytes > MAX_BYTES:
         message = f"must have at most {MAX_BYTES:,} bytes of text unpacked, has {n_bytes:,}"
         refuse(path, message, "give fewer rows or columns")
-    n_rows = len(columns[roles.used[0]])
-    table = Table(shown_path(path), n_rows, lambda name: _values(columns.pop(name)))
-    for name, flaw in unreadable.items():
-        table.refuse(name, flaw)
-    return assemble(table, roles, data, task)
+    return columns
 
 
 def _check_size(path: str, metadata: Any, n_columns: int) -> None:
@@ -92,15 +138,15 @@ def _check_size(path: str, metadata: Any, n_columns: int) -> None:
         refuse(path, message, "give fewer rows or columns")
 
 
-def _unreadable(schema: Any, name: str, roles: Roles) -> Flaw | None:
-    """Why a column's type cannot be used in its role, if so."""
+def _unreadable(schema: Any, name: str, time: str | None) -> Flaw | None:
+    """Why a column's type cannot be used, if so; ``time`` may be of dates."""
     import pyarrow.types as types
 
     kind = _value_type(schema.field(name).type)
     if _is_number(kind) or _is_text(kind) or types.is_boolean(kind) or types.is_null(kind):
         return None
     if types.is_timestamp(kind) or types.is_date(kind):
-        if name == roles.time:
+        if name == time:
             return None
         message = f"column {short(name)} must be numbers or text, got dates ({kind})"
         hint = "list it under data.drop, or write dates as numbers, such as days since a day"
