@@ -75,6 +75,7 @@ class WorkerService:
             yield f"joined: {self._n_workers} worker {what} {served}"
             while not should_leave() and (workers.n_alive or self._starts_at):
                 for ended in workers.ended():
+                    yield from self._relay(workers)  # its last words come before its end
                     yield from self._note(ended)
                 yield from self._relay(workers)
                 self._start_those_due(workers)
