@@ -61,6 +61,7 @@ def service(folder):
         process.communicate()
 
 
+@pytest.mark.long
 def test_a_controller_and_a_worker_finish_a_submitted_study(service):
     folder = service.folder
     folder.write_study(4)

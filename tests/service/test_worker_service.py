@@ -93,7 +93,7 @@ def children(process: subprocess.Popen[str]) -> list[int]:
     return [int(word) for word in text.split()]
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["postgresql", pytest.param("sqlite", marks=pytest.mark.long)])
 def service(request: pytest.FixtureRequest, folder: Folder) -> Iterator[Service]:
     if request.param == "sqlite":
         url = f"sqlite:///{folder.path / 'tunelab.db'}"

@@ -51,6 +51,7 @@ def test_a_dask_worker_that_is_killed_costs_nothing_and_one_that_joins_helps(slo
     assert sum("is gone; its trial waits again" in text for text in said) == 2
 
 
+@pytest.mark.long
 def test_tasks_leave_by_themselves_when_the_process_that_led_is_killed(
     slow_folder, separate_cluster
 ):
@@ -121,6 +122,7 @@ def test_a_slot_refuses_an_sqlite_file_of_another_machine_and_a_database_of_anot
     assert "TUNELAB_DATABASE_URL of the Dask worker" in serve(assignment("sqlite:///x.db")).cause
 
 
+@pytest.mark.long
 def test_workers_that_cannot_train_anywhere_end_the_study_with_the_cause(
     slow_folder, separate_cluster, monkeypatch
 ):
