@@ -40,6 +40,7 @@ data:
   split: {method: time, time: day}
 search: {sampler: random, trials: 2, max_epochs: 3, workers: 1}
 space: {optimizer: adam, schedule: constant, layers: 1, units: 8, batch_size: 8}
+confirm: off
 """
 
 VALIDATION, TEST = "ibis-in-validation", "heron-in-test"

@@ -301,7 +301,7 @@ def test_whether_weights_are_kept_is_not_asked_of_every_trial_of_the_study(bench
     Recorder(bench.database, bench.claim(), maximize=False).finish(
         completed(1, 0.5, weights=weights), None
     )
-    (question,) = [(text, values) for text, values in asked if "JOIN checkpoints" in text]
+    question, *_ = [(text, values) for text, values in asked if "JOIN checkpoints" in text]
     with bench.database.read() as connection:
         plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {question[0]}", question[1]).all()
     of_trials = [step[-1] for step in plan if " trials" in step[-1]]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from tunelab.datasets import prepare
+from tunelab.datasets import open_prepared, prepare
 from tunelab.spec.study import StudySpec
 from tunelab.storage.claims import Claim, claim_next
 from tunelab.storage.engine import Database
@@ -54,7 +54,7 @@ SPACE = {
 MAX_EPOCHS = 40
 
 
-def study_spec(**search: Any) -> StudySpec:
+def study_spec(confirm: Any = "off", **search: Any) -> StudySpec:
     mapping = {
         "name": "small",
         "task": "classification",
@@ -67,6 +67,7 @@ def study_spec(**search: Any) -> StudySpec:
             **search,
         },
         "space": SPACE,
+        "confirm": confirm,
     }
     return StudySpec.from_mapping(mapping).resolve(1000)
 
@@ -171,7 +172,7 @@ class SearchedStudy:
                 name="small",
                 spec=self.spec.to_mapping(),
                 spec_hash="",
-                data_digest="",
+                data_digest=open_prepared(Path(data_path)).digest,
                 data_path=data_path,
                 baseline_loss=1.0,
                 n_trials=n_trials,

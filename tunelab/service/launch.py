@@ -293,6 +293,7 @@ def _spec_hash(spec: StudySpec) -> str:
     """Hash of all that may not change while a study goes on."""
     mapping = spec.to_mapping()
     mapping.pop("description", None)
+    mapping.pop("confirm", None)
     mapping.pop("sweep", None)
     mapping["data"].pop("path", None)
     mapping["search"] = {

@@ -37,6 +37,8 @@ class Confirmed:
         half_width: Of the 95 % interval around the mean; NaN where one score says nothing.
         n_scores: How many of its runs have a score.
         is_tied: Whether it cannot be told from the one with the best mean.
+        margin: The least difference from another's mean that counts, the same for all; NaN where
+            none does.
     """
 
     number: int
@@ -44,6 +46,7 @@ class Confirmed:
     half_width: float
     n_scores: int
     is_tied: bool
+    margin: float = math.nan
 
 
 def rank(scores: Mapping[int, Sequence[float | None]], *, maximize: bool) -> list[Confirmed]:
@@ -76,6 +79,7 @@ def rank(scores: Mapping[int, Sequence[float | None]], *, maximize: bool) -> lis
             table.shape[1],
             # Without an estimate nothing can be told apart.
             is_tied=place == 0 or not abs(means[place] - means[0]) > margin,
+            margin=margin,
         )
         for place, number in enumerate(order)
     ]
