@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tunelab.service.summary import StudySummary
-from tunelab.storage.trials import EpochRow, TrialRow
+from tunelab.storage.trials import SEARCH, EpochRow, TrialRow
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,9 @@ Event = StudyStarted | TrialStarted | EpochFinished | TrialFinished | Notice | S
 def trial_json(trial: TrialRow) -> dict[str, Any]:
     """One element of ``study trials NAME --json``."""
     return {
+        "kind": trial.kind,
         "number": trial.number,
+        **({} if trial.kind == SEARCH else {"confirms": trial.confirms, "repeat": trial.repeat}),
         "state": str(trial.state),
         "end_reason": trial.end_reason and str(trial.end_reason),
         "value": trial.value,

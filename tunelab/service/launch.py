@@ -244,6 +244,41 @@ def relaunch(database_url: str, name: str) -> tuple[Database, StudyRow, bool]:
     return database, study, _has_more(study, n_finished)
 
 
+def launch_confirmation(
+    database_url: str, name: str, *, n_finalists: int | None = None, n_seeds: int | None = None
+) -> tuple[Database, StudyRow]:
+    """Make a study that has finished ready for its confirm stage, be it the first or another.
+
+    What was trained for an earlier one counts as it is; the test split is opened again.
+
+    Args:
+        database_url: Of the study database.
+        name: The study.
+        n_finalists: In the place of what the study says; None: as it says.
+        n_seeds: Likewise.
+
+    Raises:
+        NotFoundError: If there is no such study.
+        UsageError: If it has not finished.
+        NoCompletedTrialError: If not one of its trials completed.
+        DataError: If its data can no longer be prepared.
+    """
+    database, study, _ = relaunch(database_url, name)
+    if study.state is not StudyState.FINISHED:
+        raise UsageError(
+            f"{study.title} has not finished",
+            hint=f"`tunelab study resume {study.name}` goes on with it, and confirms what it finds",
+        )
+    check_result(database, study.id)
+    spec = StudySpec.from_mapping(study.spec)
+    given = {"finalists": n_finalists, "seeds": n_seeds, "enabled": True}
+    update = {key: value for key, value in given.items() if value is not None}
+    spec = spec.model_copy(update={"confirm": spec.confirm.model_copy(update=update)})
+    with database.write() as connection:
+        update_study(connection, study.id, spec=spec.to_mapping(), confirmed=None)
+        return database, study_by_id(connection, study.id)
+
+
 def check_result(database: Database, study_id: int) -> None:
     """Raise if a finished study has nothing to show.
 

@@ -24,7 +24,7 @@ from tunelab.service.events import (
 from tunelab.service.executors.base import Executor, LedStudy
 from tunelab.service.mirror.backlog import unsent
 from tunelab.service.mirror_process import MIRROR_SECONDS, MIRROR_STOP_SECONDS, MirrorProcess
-from tunelab.service.openings import open_for_pick
+from tunelab.service.open_test import open_test
 from tunelab.service.stop import StopRequest
 from tunelab.service.watch import Watcher
 from tunelab.storage.claims import requeue_lost
@@ -192,7 +192,7 @@ def _run(
             yield from _of_stage(coordinator)
             if progress is Progress.CONFIRMED:
                 executor.leave()  # nobody trains any more
-                said += open_for_pick(database, study_id)
+                said += open_test(database, study_id)
                 coordinator.finish()
                 ended = True
             if due:

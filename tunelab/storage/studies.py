@@ -290,11 +290,23 @@ def _hold_unfinished(connection: Connection, study_ids: Sequence[int]) -> None:
     )
 
 
-def data_in_use(connection: Connection) -> Sequence[str]:
-    """The folders of prepared data that some study, or a confirm run, refers to."""
-    of_studies = select(studies.c.data_path)
-    of_trials = select(trials.c.data_path).where(trials.c.data_path.is_not(None))
-    return connection.scalars(of_studies.union(of_trials)).all()
+def data_in_use(
+    connection: Connection, study_ids: Sequence[int] | None = None
+) -> set[tuple[str, str]]:
+    """Folder and digest of all prepared data that studies and their confirm runs refer to.
+
+    Args:
+        connection: A transaction.
+        study_ids: Which studies; None: all.
+    """
+    of_studies = select(studies.c.data_path, studies.c.data_digest)
+    of_trials = select(trials.c.data_path, trials.c.data_digest).where(
+        trials.c.data_path.is_not(None)
+    )
+    if study_ids is not None:
+        of_studies = of_studies.where(studies.c.id.in_(study_ids))
+        of_trials = of_trials.where(trials.c.study_id.in_(study_ids))
+    return {(path, digest) for path, digest in connection.execute(of_studies.union(of_trials))}
 
 
 def _one(connection: Connection, query: Select[Any]) -> StudyRow | None:

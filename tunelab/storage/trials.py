@@ -203,14 +203,16 @@ class TrialsAlike:
     n_epochs: int
 
 
-def count_trials_alike(connection: Connection, study_id: int) -> list[TrialsAlike]:
+def count_trials_alike(
+    connection: Connection, study_id: int, *, kind: str = SEARCH
+) -> list[TrialsAlike]:
     """The search's trials, counted: whatever is to be known of their numbers, in one pass."""
-    kind = (trials.c.state, trials.c.end_reason, trials.c.signal)
+    alike = (trials.c.state, trials.c.end_reason, trials.c.signal)
     query = (
-        select(*kind, func.count(), func.sum(trials.c.n_epochs))
-        .where(trials.c.study_id == study_id, trials.c.kind == SEARCH)
-        .group_by(*kind)
-        .order_by(*kind)
+        select(*alike, func.count(), func.sum(trials.c.n_epochs))
+        .where(trials.c.study_id == study_id, trials.c.kind == kind)
+        .group_by(*alike)
+        .order_by(*alike)
     )
     return [
         TrialsAlike(
