@@ -12,7 +12,7 @@ from sqlalchemy import Connection, RowMapping, Select, delete, func, select, upd
 from tunelab.storage.inserts import insert_into
 from tunelab.storage.rungs import RungLimits
 from tunelab.storage.states import EndReason, TrialState
-from tunelab.storage.tables import epochs, trials
+from tunelab.storage.tables import epochs, mirror_runs, trials
 
 SEARCH = "trial"  # the kind of the trials that a search proposes
 CONFIRM = "confirm"  # and of those that train its finalists again
@@ -146,6 +146,10 @@ def train_again(connection: Connection, trial_id: int) -> None:
         update(trials)
         .where(trials.c.id == trial_id, trials.c.state == TrialState.FINISHED)
         .values(state=TrialState.WAITING, end_reason=None, ended_at=None, stop_requested=False)
+    )
+    # It ends at another time: MLflow is to be told.
+    connection.execute(
+        update(mirror_runs).where(mirror_runs.c.trial_id == trial_id).values(sent="running")
     )
 
 

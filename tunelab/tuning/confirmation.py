@@ -123,6 +123,11 @@ class Confirmation:
             f"{self.best} against {entry.mean:.4g} over fresh seeds"
         )
 
+    @property
+    def sentences(self) -> list[str]:
+        """All that is to be said, in order."""
+        return [self.winner_sentence, self.tie_sentence, self.optimism_sentence]
+
     def to_json(self) -> dict[str, Any]:
         """As it is stored and shown."""
         return {
@@ -130,7 +135,7 @@ class Confirmation:
             "ranked": [asdict(entry) for entry in self.ranked],
             "tied": list(self.tied),
             "has_winner": self.has_winner,
-            "sentences": [self.winner_sentence, self.tie_sentence, self.optimism_sentence],
+            "sentences": self.sentences,
         }
 
     @classmethod
