@@ -127,7 +127,7 @@ def test_finalists_share_seeds_and_splits_that_the_search_has_not_seen(searched)
         limits = connection.scalars(select(trials.c.rung_limits).where(trials.c.kind == CONFIRM))
         assert all(given == RungLimits().to_json() for given in limits)
     assert not set(seeds) & set(of_search)
-    whole = open_prepared(study.data_path)
+    whole = open_prepared(Path(study.row.data_path))
     for row in rows:
         own = open_prepared(Path(row.data_path))
         assert own.digest == row.data_digest != whole.digest
