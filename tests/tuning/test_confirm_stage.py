@@ -14,13 +14,13 @@ from sqlalchemy import select, update
 from tests.tuning.conftest import Worker, verdict
 from tunelab.datasets import load_training_data, open_prepared
 from tunelab.datasets.cache import SEALED_FILE
+from tunelab.storage.confirmed import Confirmation
 from tunelab.storage.recorder import Outcome
 from tunelab.storage.rungs import RungLimits
 from tunelab.storage.states import EndReason, StudyState
 from tunelab.storage.tables import checkpoints, studies, trials
 from tunelab.storage.trials import CONFIRM, study_trials
 from tunelab.training.records import EpochRecord
-from tunelab.tuning.confirmation import Confirmation
 from tunelab.tuning.coordinator import Progress
 
 

@@ -9,7 +9,7 @@ from rich.text import Text
 from tunelab.cli.formats import count, instant, number
 from tunelab.cli.paragraphs import labelled
 from tunelab.service.summary import StudySummary
-from tunelab.tuning.confirmation import Confirmation, Finalist
+from tunelab.storage.confirmed import Confirmation, Finalist
 
 _DIGITS = 2  # of an interval's half width; its mean is shown to the same place
 

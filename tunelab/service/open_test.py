@@ -15,12 +15,12 @@ from tunelab.errors import DataError
 from tunelab.execution.tasks import load_task
 from tunelab.spec.hyperparameters import Hyperparameters
 from tunelab.storage.checkpoints import DamagedCheckpointError, read_best_weights
+from tunelab.storage.confirmed import Confirmation
 from tunelab.storage.engine import Database
 from tunelab.storage.openings import note_opening, store_scores, study_openings
 from tunelab.storage.studies import StudyRow, study_by_id
 from tunelab.storage.study_data import study_data
 from tunelab.storage.trials import CONFIRM, TrialRow, study_trials
-from tunelab.tuning.confirmation import Confirmation
 
 
 def open_test(database: Database, study_id: int) -> list[str]:

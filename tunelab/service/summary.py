@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from tunelab.spec.study import StudySpec
+from tunelab.storage.confirmed import Confirmation
 from tunelab.storage.leases import coordinator_lease, lease_holder
 from tunelab.storage.openings import Opening, count_openings, study_openings
 from tunelab.storage.states import EndReason, Executor, StudyState, TrialState
@@ -22,7 +23,6 @@ from tunelab.storage.trials import (
     count_trials_alike,
     study_trials,
 )
-from tunelab.tuning.confirmation import Confirmation
 
 SCHEMA = 1
 

@@ -70,7 +70,7 @@ studies = Table(
     Column("created_at", Double, nullable=False),
     Column("started_at", Double),
     Column("ended_at", Double),
-    # What the confirm stage came to: a document of tunelab.tuning.confirmation; NULL before.
+    # What the confirm stage came to: a document of storage.confirmed; NULL before.
     Column("confirmed", JSON(none_as_null=True)),
     UniqueConstraint("name", "generation"),
 )

@@ -23,6 +23,7 @@ from tunelab.errors import DataError, TunelabError
 from tunelab.spec.study import StudySpec
 from tunelab.spec.tables import GRID
 from tunelab.storage.checkpoints import delete_weights, has_weights
+from tunelab.storage.confirmed import Confirmation
 from tunelab.storage.engine import Database
 from tunelab.storage.leases import Lease, renew_lease
 from tunelab.storage.rungs import RungLimits
@@ -40,7 +41,7 @@ from tunelab.storage.trials import (
     study_trials,
     train_again,
 )
-from tunelab.tuning.confirmation import Confirmation, conclude, n_weights
+from tunelab.tuning.confirmation import conclude, n_weights
 from tunelab.tuning.samplers import confirm_seed, split_seed
 
 FEW_ROWS = 5000  # training and validation rows; below it each seed splits them anew

@@ -20,11 +20,11 @@ from tunelab.service.mirror.messages import (
     milliseconds,
 )
 from tunelab.spec.study import StudySpec
+from tunelab.storage.confirmed import Confirmation
 from tunelab.storage.openings import Opening, study_openings
 from tunelab.storage.states import EndReason, StudyState, TrialState
 from tunelab.storage.studies import StudyRow
 from tunelab.storage.trials import SEARCH, TrialRow
-from tunelab.tuning.confirmation import Confirmation
 
 
 @dataclass(frozen=True)
