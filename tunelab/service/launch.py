@@ -13,6 +13,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -263,12 +264,14 @@ def launch_confirmation(
         NoCompletedTrialError: If not one of its trials completed.
         DataError: If its data can no longer be prepared.
     """
-    database, study, _ = relaunch(database_url, name)
+    with closing(open_database(database_url, create=False)) as database, database.read() as reader:
+        study = get_study(reader, name)
     if study.state is not StudyState.FINISHED:
         raise UsageError(
             f"{study.title} has not finished",
             hint=f"`tunelab study resume {study.name}` goes on with it, and confirms what it finds",
         )
+    database, study, _ = relaunch(database_url, name)
     check_result(database, study.id)
     spec = StudySpec.from_mapping(study.spec)
     given = {"finalists": n_finalists, "seeds": n_seeds, "enabled": True}

@@ -11,12 +11,13 @@ and has chosen what suits it.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy import Connection
 
-from tunelab.datasets import PreparedData, split_again
+from tunelab.datasets import PreparedData, load_training_data, split_again
 from tunelab.datasets.cache import has_pool
 from tunelab.datasets.remote import put
 from tunelab.errors import DataError, TunelabError
@@ -41,6 +42,7 @@ from tunelab.storage.trials import (
     study_trials,
     train_again,
 )
+from tunelab.training.metrics import METRICS, baseline_score
 from tunelab.tuning.confirmation import conclude, n_weights
 from tunelab.tuning.samplers import confirm_seed, split_seed
 
@@ -285,7 +287,7 @@ class ConfirmStage:
     def _split(self, prepared: PreparedData, repeat: int) -> PreparedData | None:
         """A split of its own for a repeat; None if the rows cannot be split anew."""
         largest = max(int(row.hyperparameters["batch_size"]) for row in self._finalists)
-        fault = ""
+        metric, fault = self._spec.objective.metric, ""
         for attempt in range(_MOST_ATTEMPTS):
             seed = split_seed(self._spec.search.seed, repeat, attempt)
             if seed == self._spec.data.split.seed:
@@ -298,12 +300,22 @@ class ConfirmStage:
             if split.n_train < largest:
                 fault = f"{split.n_train} training rows are fewer than the batch size {largest}"
                 continue
+            if self._is_undefined(split):
+                fault = f"{metric} cannot be computed from its validation rows"
+                continue
             self._share(split)
             return split
         self.notices.append(
             f"the confirm runs with seed {repeat} train on the split that the search used: {fault}"
         )
         return None
+
+    def _is_undefined(self, split: PreparedData) -> bool:
+        """Whether the objective has no value on the validation rows, whatever is predicted."""
+        metric = self._spec.objective.metric
+        if metric not in METRICS:
+            return False
+        return math.isnan(baseline_score(metric, load_training_data(split)))
 
     def _share(self, split: PreparedData) -> None:
         """Put it where workers of other machines find it."""

@@ -79,8 +79,9 @@ def conclude(
 def n_weights(hyperparameters: Mapping[str, Any], n_features: int, n_outputs: int) -> int:
     """Weights and biases of a configuration's network; under batch norm its scales as well.
 
-    >>> n_weights({"optimizer": "adam", "learning_rate": 0.1, "schedule": "constant", "layers": 1,
-    ...            "units": 16, "activation": "relu", "batch_size": 32}, 64, 10)  # 65*16 + 17*10
+    >>> flat = {"optimizer": "adam", "learning_rate": 0.1, "schedule": "constant", "layers": 1,
+    ...         "units": 16, "activation": "relu", "dropout_rate": 0.0, "l2": 0.0, "batch_size": 32}
+    >>> n_weights(flat, 64, 10)  # 65 * 16 + 17 * 10
     1210
     """
     configuration = Hyperparameters.from_flat(hyperparameters)
