@@ -59,6 +59,7 @@ def mapping(**search: Any) -> dict[str, Any]:
         "task": "classification",
         "data": {"source": "sklearn", "name": "digits"},
         "search": {"trials": 6, "max_epochs": 30, **search},
+        "confirm": "off",
     }
 
 

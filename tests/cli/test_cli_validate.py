@@ -55,6 +55,7 @@ def test_it_shows_the_study_its_data_and_its_whole_space(call, study, home):
         f"data    90 training rows, 30 validation, 30 test  4 features  3 classes: {classes}",
         # optimizer, one rate, schedule, batch_norm, units, dropout_rate, l2; two rates in all
         "space   7 hyperparameters at most in a trial, 8 in all",
+        "confirm the best 3 and the default configuration on 3 fresh seeds: at most 12 more runs",
     ]
     title, *rows = (line.split() for line in space.splitlines())
     assert title == ["HYPERPARAMETER", "SEARCHED", "DEFAULT", "FROM"]
@@ -148,7 +149,7 @@ def test_a_dry_run_estimates_the_time_from_an_epoch(call, study, home):
     ended = call("study", "validate", "flowers.yaml", "--dry-run", "--set", "search.workers=1")
     line = next(line for line in ended.out.splitlines() if line.startswith("time"))
     assert line.startswith("time    at most about ")
-    assert ": 100 trials of 9 epochs by 1 worker, " in line
+    assert ": 100 trials and 12 confirm runs of 9 epochs by 1 worker, " in line
     assert [item.name for item in home.iterdir()] == ["flowers.yaml"]
 
 

@@ -37,6 +37,7 @@ space:
   layers: {low: 1, high: 2}
   units: {low: 32, high: 128, scale: log}
   batch_size: [16, 32]
+confirm: off
 """
 
 

@@ -135,7 +135,7 @@ def submitted(tmp_path):
     path = tmp_path / "flowers.yaml"
     path.write_text(
         "{name: flowers, task: classification, data: {source: sklearn, name: iris},"
-        " search: {trials: 4, max_epochs: 2}}"
+        " search: {trials: 4, max_epochs: 2}, confirm: off}"
     )
     url = f"sqlite:///{tmp_path / 'tunelab.db'}"
 

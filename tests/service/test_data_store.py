@@ -38,6 +38,7 @@ name: NAME
 task: classification
 data: {source: csv, path: flowers.csv, target: kind}
 search: {trials: 2, max_epochs: 3, workers: 1}
+confirm: off
 """
 
 

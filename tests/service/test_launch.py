@@ -24,6 +24,7 @@ task: classification
 data: {{source: sklearn, name: iris}}
 search: {{trials: {trials}, max_epochs: 5{more}}}
 space: {{batch_size: {batch_size}}}
+confirm: off
 """
 
 
@@ -70,6 +71,7 @@ name: points
 task: classification
 data: {source: csv, path: DATA, target: kind}
 search: {trials: 4, max_epochs: 3}
+confirm: off
 """
 
 

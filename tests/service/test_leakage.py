@@ -40,6 +40,7 @@ data:
   split: {method: time, time: day}
 search: {sampler: random, trials: 2, max_epochs: 3, workers: 1}
 space: {optimizer: adam, schedule: constant, layers: 1, units: 8, batch_size: 8}
+confirm: CONFIRM
 """
 
 VALIDATION, TEST = "ibis-in-validation", "heron-in-test"
@@ -63,7 +64,7 @@ def audited(folder):
     (hook / "sitecustomize.py").write_text(_HOOK)
     folder.variables["PYTHONPATH"] = str(hook)
     folder.variables["AUDIT_LOG"] = str(folder.path / "audit.log")
-    folder.study_file.write_text(_STUDY)
+    folder.study_file.write_text(_STUDY.replace("CONFIRM", "off"))
     (folder.path / "people.csv").write_text(table())
     return folder
 
@@ -108,3 +109,37 @@ def test_no_process_of_a_study_opens_the_test_rows_or_knows_of_them(audited):
         for word in (TEST, VALIDATION)
     }
     assert holders == {TEST: {"people.csv", "test.npz"}, VALIDATION: {"people.csv", "pool.npz"}}
+
+
+def test_behind_the_confirm_stage_one_process_reads_the_test_rows_once(audited):
+    """Not a worker, and nobody while there was one: the last of them has left by then."""
+    audited.study_file.write_text(_STUDY.replace("CONFIRM", "{finalists: 1, seeds: 2}"))
+    audited.tunelab("study", "start", "small.yaml")
+    shown = audited.tunelab("study", "show", "small")
+    assert "opened once: " in shown
+    assert audited.sql("SELECT count(*) FROM test_openings") == [(1,)]
+
+    notes = [json.loads(line) for line in (audited.path / "audit.log").read_text().splitlines()]
+    roles = {note["pid"]: role(note["command"]) for note in notes if "command" in note}
+    files = [(roles[note["pid"]], note) for note in notes if "path" in note]
+    sealed = [(name, note) for name, note in files if "sealed" in note["path"]]
+    (writer, made), (reader, opened) = [
+        (name, note) for name, note in sealed if note["event"] == "open"
+    ]
+    assert (writer, reader) == ("start", "start")
+    assert made["flags"] & os.O_CREAT
+    assert opened["flags"] & os.O_ACCMODE == os.O_RDONLY
+    assert all(name == "start" for name, _ in sealed)
+    # All that workers ever touched they had touched before.
+    last_of_workers = max(place for place, (name, _) in enumerate(files) if name == "worker")
+    assert files.index((reader, opened)) > last_of_workers
+    ((opened_at,),) = audited.sql("SELECT opened_at FROM test_openings")
+    assert audited.sql("SELECT count(*) FROM trials WHERE ended_at > ?", opened_at) == [(0,)]
+
+    assert TEST not in shown
+    holders = {
+        file.name
+        for file in audited.path.rglob("*")
+        if file.is_file() and TEST.encode() in file.read_bytes()
+    }
+    assert holders == {"people.csv", "test.npz"}

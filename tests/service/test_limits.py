@@ -30,6 +30,7 @@ data: {source: sklearn, name: iris}
 search: {sampler: grid, max_epochs: 4, LIMITS}
 space: {units: [UNITS], layers: 1, batch_size: 16}
 monitor: {preset: "off"}
+confirm: off
 """
 
 

@@ -105,6 +105,7 @@ def small_studies(draw):
     metrics = sorted(set(METRICS[task]) - {"roc_auc"})  # a time split may have one class
     return {
         "name": "random",
+        "confirm": "off",
         "task": task,
         "data": data,
         "objective": {"metric": draw(st.sampled_from(metrics))},

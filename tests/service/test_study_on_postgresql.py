@@ -12,6 +12,7 @@ import pytest
 
 from tests.postgresql import Server
 from tests.service.conftest import kill_group
+from tests.service.test_confirm import STUDY as CONFIRMING
 
 
 @pytest.fixture
@@ -82,3 +83,19 @@ def test_ctrl_c_while_the_server_is_away_leaves_with_one_sentence(unmirrored, se
     server.start()
     unmirrored.tunelab("study", "start", "small.yaml")
     unmirrored.check_whole(8)
+
+
+def test_killed_in_its_confirm_stage_it_goes_on_and_judges_the_pick_once(unmirrored):
+    unmirrored.study_file.write_text(CONFIRMING)
+    process = unmirrored.start("--workers", "2")
+    unmirrored.wait_for(
+        "SELECT count(*) > 0 FROM trials WHERE kind = 'confirm' AND state = 'running'"
+    )
+    kill_group(process)
+    unmirrored.tunelab("study", "start", "small.yaml")
+    confirmed = unmirrored.json("study", "show", "small")["confirmation"]
+    assert confirmed["runs"]["finished"] == confirmed["runs"]["total"]
+    assert confirmed["test"]["rows"] == 359
+    assert len(confirmed["test_openings"]) == 1
+    pairs = unmirrored.sql("SELECT confirms, repeat FROM trials WHERE kind = 'confirm'")
+    assert len(pairs) == len(set(pairs))

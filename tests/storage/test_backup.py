@@ -18,10 +18,13 @@ from tunelab.storage import backup as backups
 from tunelab.storage.backup import backup_database, restore_database
 from tunelab.storage.checkpoints import read_best_weights, write_state
 from tunelab.storage.leases import acquire_lease, coordinator_lease, lease_holder
+from tunelab.storage.openings import note_opening, store_scores
 from tunelab.storage.recorder import Recorder
+from tunelab.storage.rungs import RungLimits
 from tunelab.storage.schema import open_database
-from tunelab.storage.studies import create_study, take_all_back
+from tunelab.storage.studies import create_study, take_all_back, update_study
 from tunelab.storage.tables import trials
+from tunelab.storage.trials import CONFIRM, NewTrial, insert_trials
 from tunelab.storage.workers import register_worker
 
 ODD = 'Zoë\'s "ü" 100% \\ $1 \U0001f600'
@@ -40,6 +43,21 @@ def filled(bench):
     recorder.finish(completed(3, 0.3, weights={"w": np.arange(5000.0)}), None)
     second = bench.claim()
     bench.set(second, reason=ODD, rung_values={"10": 0.1})
+    run = NewTrial(
+        70, {"units": 0}, {}, 2**33, RungLimits(), CONFIRM, 0, 2, "/data/split", "f" * 64
+    )
+    with bench.database.write() as connection:
+        insert_trials(connection, bench.study.id, [run])
+        key = note_opening(
+            connection, study_id=bench.study.id, trial_id=first.trial_id, test_digest="t",
+            reason=ODD,
+        )  # fmt: skip
+        note_opening(
+            connection, study_id=bench.study.id, trial_id=first.trial_id, test_digest="t",
+            reason="cut off",
+        )  # fmt: skip
+        store_scores(connection, key, {"loss": 0.25, "rows": 10})
+        update_study(connection, bench.study.id, confirmed={"pick": 0})
     with bench.database.write() as connection:
         write_state(connection, second.trial_id, 2, bytes(range(256)) * 9000)
         acquire_lease(connection, coordinator_lease(bench.study.id), owner)
@@ -62,7 +80,7 @@ def test_a_backup_goes_into_every_kind_of_database(filled, kind, tmp_path, reque
     monkeypatch.setattr(backups, "BATCH", 3)  # several batches
     path = tmp_path / "a backup?.db"
     content = backup_database(filled.database, path)
-    assert str(content) == "1 study, 7 trials"
+    assert str(content) == "1 study, 8 trials"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert not list(tmp_path.glob(".*.tunelab-part"))
 
@@ -92,7 +110,7 @@ def test_a_backup_goes_into_every_kind_of_database(filled, kind, tmp_path, reque
     assert study.id > filled.study.id
     again.insert(3, start=7)
     numbers = again.rows(select(trials.c.number, trials.c.id).order_by(trials.c.number))
-    assert [number for number, _ in numbers] == list(range(10))
+    assert [number for number, _ in numbers] == [*range(10), 70]
     restored.close()
 
 
@@ -100,7 +118,7 @@ def test_a_backup_can_be_used_as_the_study_database_that_it_is(filled, tmp_path)
     backup_database(filled.database, tmp_path / "b.db")
     used = open_database(f"sqlite:///{tmp_path / 'b.db'}")
     with used.read() as connection:
-        assert connection.scalar(select(func.count()).select_from(trials)) == 7
+        assert connection.scalar(select(func.count()).select_from(trials)) == 8
         (key,) = connection.scalars(select(trials.c.id).where(trials.c.number == 0)).all()
         _, best = read_best_weights(connection, key)
         np.testing.assert_array_equal(best["w"], np.arange(5000.0))
@@ -142,7 +160,7 @@ def test_a_database_that_holds_something_says_what(filled, tmp_path):
     with pytest.raises(UsageError) as refused:
         restore_database(filled.database, tmp_path / "b.db")
     assert refused.value.message == (
-        f"{filled.database} holds 1 study, 7 trials already; a backup is restored into an empty "
+        f"{filled.database} holds 1 study, 8 trials already; a backup is restored into an empty "
         "database only"
     )
     assert filled.dump() == before
@@ -222,5 +240,5 @@ def test_a_kill_in_the_middle_leaves_nothing(filled, what, tmp_path, request):
         backup_database(filled.database, path)
         return
     restored = open_database(url)
-    assert str(restore_database(restored, path)) == "1 study, 7 trials"
+    assert str(restore_database(restored, path)) == "1 study, 8 trials"
     restored.close()

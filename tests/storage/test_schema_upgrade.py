@@ -17,6 +17,7 @@ import tunelab.storage
 from tests.storage.conftest import Bench, run_together
 from tunelab.cli import main
 from tunelab.errors import DatabaseError, DiskError
+from tunelab.storage.openings import study_openings
 from tunelab.storage.schema import (
     HEAD,
     VERSION_TABLE,
@@ -25,6 +26,8 @@ from tunelab.storage.schema import (
     present_schema,
     upgrade_database,
 )
+from tunelab.storage.studies import all_studies
+from tunelab.storage.trials import study_trials
 
 NEXT = """
 import sqlalchemy as sa
@@ -216,3 +219,39 @@ def test_every_command_refuses_an_older_schema(sqlite_url, monkeypatch, capsys, 
         assert left.value.code == 4
         assert "run `tunelab db upgrade`" in capsys.readouterr().err
     assert not (tmp_path / "b.db").exists()
+
+
+def test_a_database_from_before_the_confirm_stage_keeps_its_trials(tmp_path):
+    """0002 -> 0003: trials get columns, the test split a table; nothing is said of old studies."""
+    path = tmp_path / "tunelab.db"
+    folder = tmp_path / "migrations"
+    shutil.copytree(Path(tunelab.storage.__file__).parent / "migrations", folder)
+    (folder / "versions" / "0003_confirm.py").unlink()
+    url = f"sqlite:///{path}"
+    old = open_database(url, schema=Schema(folder, "0002"))
+    with old.write() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO studies (name, generation, state, spec, spec_hash, data_digest, data_path,"
+            " baseline_loss, n_trials, running_seconds, stop_requested, created_at)"
+            " VALUES ('digits', 1, 'finished', '{}', '', 'abc', '/data', 1.0, 1, 5.0, 0, 1.0)"
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO trials (study_id, kind, number, state, hyperparameters, sampler_state,"
+            " seed, rung_limits, stop_requested, attempts, lost_leases, token, n_epochs, value,"
+            " end_reason, created_at) VALUES (1, 'trial', 0, 'finished', '{\"units\": 4}', '{}',"
+            " 7, '{}', 0, 1, 0, 1, 3, 0.25, 'completed', 1.0)"
+        )
+    old.close()
+    upgraded = upgrade_database(url)
+    assert (upgraded.before, upgraded.after) == ("0002", HEAD)
+    database = open_database(url)
+    with database.read() as connection:
+        (study,) = all_studies(connection)
+        (trial,) = study_trials(connection, study.id)
+        assert study.confirmed is None
+        assert (trial.value, trial.kind, trial.confirms, trial.data_path) == (
+            0.25, "trial", None, None,
+        )  # fmt: skip
+        assert study_trials(connection, study.id, kind="confirm") == []
+        assert study_openings(connection, study.id) == []
+    database.close()

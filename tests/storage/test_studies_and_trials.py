@@ -232,4 +232,5 @@ def test_curves_are_read_from_where_each_reader_stands(bench):
 def test_the_folders_of_data_that_studies_refer_to_are_known(bench):
     Bench(bench.database)
     with bench.database.read() as connection:
-        assert data_in_use(connection) == ["/data/digits"]
+        (used,) = data_in_use(connection)
+    assert used == ("/data/digits", "")

@@ -435,3 +435,25 @@ def test_a_record_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         record.epoch = 2
     assert TrainingData.__dataclass_params__.frozen
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+@pytest.mark.parametrize("kind", ["classification", "regression"])
+def test_weights_taken_over_by_another_run_are_judged_alike(request, start, kind, batch_norm):
+    data = request.getfixturevalue(kind)()
+    score = "accuracy" if kind == "classification" else "rmse"
+    settings = {"units": (7, 5), "batch_norm": batch_norm, "dropout_rate": 0.3, "score": score}
+    trained = start(data, seed=1, max_epochs=3, **settings)
+    last = list(trained)[-1]
+    other = start(data, seed=2, max_epochs=3, **settings)
+    assert other.evaluate() != (last.validation_loss, last.validation_score)
+    other.load_weights(trained.weights())
+    assert other.evaluate() == (last.validation_loss, last.validation_score)
+    for name, array in trained.weights().items():
+        np.testing.assert_array_equal(other.weights()[name], array)
+
+
+def test_weights_of_another_network_are_refused(classification, start):
+    small, large = (start(classification(), units=(units,), max_epochs=1) for units in (4, 8))
+    with pytest.raises(ValueError, match="the weights must have the shapes"):
+        large.load_weights(small.weights())

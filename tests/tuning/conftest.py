@@ -54,7 +54,7 @@ SPACE = {
 MAX_EPOCHS = 40
 
 
-def study_spec(**search: Any) -> StudySpec:
+def study_spec(confirm: Any = "off", space: Any = None, **search: Any) -> StudySpec:
     mapping = {
         "name": "small",
         "task": "classification",
@@ -66,7 +66,8 @@ def study_spec(**search: Any) -> StudySpec:
             "seed": 3,
             **search,
         },
-        "space": SPACE,
+        "space": space or SPACE,
+        "confirm": confirm,
     }
     return StudySpec.from_mapping(mapping).resolve(1000)
 
@@ -219,7 +220,11 @@ class SearchedStudy:
         """Tick and train in turn until the study has ended."""
         for _ in range(10_000):
             self.clock.now += 0.1
-            if coordinator.tick() is Progress.FINISHED:
+            progress = coordinator.tick()
+            if progress is Progress.CONFIRMED:
+                assert coordinator.finish()
+                return
+            if progress is Progress.FINISHED:
                 return
             for worker in workers:
                 worker.step()

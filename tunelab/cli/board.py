@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from tunelab.cli.outcomes import outcome
 from tunelab.service.events import (
+    ConfirmProgress,
     EpochFinished,
     Event,
     StudyFinished,
@@ -61,6 +62,7 @@ class Board:
         self.finished: deque[TrialState] = deque(maxlen=_KEPT)  # the newest first
         self.summary: StudySummary | None = None
         self.best: TrialRow | None = None
+        self.confirm: tuple[int, int] | None = None  # runs that have ended, and all
         self.n_workers = 0
         self.watches = False  # others run the study, and go on when this process leaves
         self._finished_before = 0
@@ -94,6 +96,8 @@ class Board:
             self._epochs_trained += event.trial.n_epochs
             if event.is_best:
                 self.best = event.trial
+        elif isinstance(event, ConfirmProgress):
+            self.confirm = event.n_finished, event.n_total
         elif isinstance(event, StudyFinished):
             self.summary = event.summary
 
@@ -122,6 +126,11 @@ class Board:
     def n_finished(self) -> int:
         """Trials that have ended, those before this start included."""
         return self._finished_before + self._n_seen
+
+    @property
+    def confirms(self) -> bool:
+        """Whether the confirm stage is under way."""
+        return self.confirm is not None and self.confirm[0] < self.confirm[1]
 
     @property
     def trials_per_minute(self) -> float | None:

@@ -14,7 +14,7 @@ from tunelab.cli.sorting import seconds
 from tunelab.cli.tables import Column, tab_separated, table
 from tunelab.service.events import trial_json
 from tunelab.service.summary import SCHEMA, StudySummary
-from tunelab.storage.trials import TrialRow
+from tunelab.storage.trials import SEARCH, TrialRow
 
 
 def show_studies(summaries: Sequence[StudySummary], *, as_json: bool) -> None:
@@ -44,18 +44,26 @@ def show_trials(summary: StudySummary, trials: Sequence[TrialRow], *, as_json: b
         put_lines(table(trial_columns(summary, trials), terminal_width()))
     else:
         names = list(dict.fromkeys(name for row in trials for name in row.hyperparameters))
-        for line in tab_separated(_HEAD + names, (_trial_cells(row, names) for row in trials)):
+        head = _HEAD + names
+        cells = [_trial_cells(row, names) for row in trials]
+        if any(row.kind != SEARCH for row in trials):
+            head = [*_CONFIRM_HEAD, *head]
+            own = ([row.kind, row.confirms, row.repeat] for row in trials)
+            cells = [[*first, *rest] for first, rest in zip(own, cells, strict=True)]
+        for line in tab_separated(head, cells):
             put(line)
 
 
 def trial_columns(summary: StudySummary, trials: Sequence[TrialRow]) -> list[Column]:
     """The table of ``study trials`` on a terminal."""
     best = summary.best.number if summary.best else None
+    if any(trial.kind != SEARCH for trial in trials):
+        best = None  # numbers of two kinds
     max_epochs = summary.spec.search.max_epochs
     states = [state_word(trial) for trial in trials]
     same = constant_names(summary.spec.search_space)
     return [
-        Column("TRIAL", [str(trial.number) for trial in trials], right=True),
+        Column("TRIAL", [trial_label(trial) for trial in trials], right=True),
         Column("STATE", states, drop=1, styles=[STYLES[state] for state in states]),
         Column("EPOCHS", [f"{t.n_epochs}/{max_epochs}" for t in trials], right=True, drop=4),
         Column(
@@ -77,6 +85,12 @@ def trial_columns(summary: StudySummary, trials: Sequence[TrialRow]) -> list[Col
     ]
 
 
+def trial_label(trial: TrialRow) -> str:
+    """A trial's number; of a confirm run, which trial it trains again with which seed."""
+    return str(trial.number) if trial.kind == SEARCH else f"{trial.confirms} seed {trial.repeat}"
+
+
+_CONFIRM_HEAD = ["kind", "confirms", "repeat"]
 _HEAD = ["number", "state", "end_reason", "value", "epochs", "best_epoch", "verdict", "gap"]
 _HEAD += ["attempts", "started_at", "seconds", "reason"]
 

@@ -29,6 +29,8 @@ def frame(board: Board, width: int, height: int, *, stopping: bool) -> list[Text
 def status_line(board: Board, width: int) -> Text:
     """The bar, and beside it how far the study is; what matters less goes on narrow terminals."""
     facts = [(0, f"{board.n_finished}/{board.n_total}")]
+    if board.confirm is not None:
+        facts.append((1, "confirm {}/{}".format(*board.confirm)))
     if board.best is not None:
         facts.append((1, f"best {number(board.best.value)} (trial {board.best.number})"))
     if board.trials_per_minute is not None:
@@ -54,7 +56,7 @@ def footer(board: Board, width: int, *, stopping: bool) -> Text:
         keys = "leaving" if stopping else "Ctrl-C leaves, the study goes on"
     elif stopping:
         keys = "stopping, nothing is lost; Ctrl-C again leaves at once"
-    elif board.n_finished >= board.n_total:
+    elif board.n_finished >= board.n_total and not board.confirms:
         keys = "sending the rest to MLflow"
     verdicts = tally(board.outcomes, " · ") or "no trial has finished yet"
     style = "yellow" if stopping else "dim"

@@ -52,6 +52,11 @@ def n_workers(text: str) -> int:
     return _whole_number(text, 1024)
 
 
+def n_confirmed(text: str) -> int:
+    """A number of finalists or seeds, as `study confirm` takes it."""
+    return _whole_number(text, 20)
+
+
 def executor(text: str) -> str:
     """The name of an executor, as `--executor` takes it."""
     from tunelab.errors import nearest
@@ -125,6 +130,15 @@ Timeout = Annotated[
         metavar="T",
         parser=timeout,
         help="Running time in total: 45s, 10m, 1h30m, or seconds.  [env var: TUNELAB_TIMEOUT]",
+    ),
+]
+NConfirmed = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        parser=n_confirmed,
+        show_default=False,
+        help="From 1 to 20; without it, as the study says.",
     ),
 ]
 NWorkers = Annotated[

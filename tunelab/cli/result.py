@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from rich.text import Text
 from sqlalchemy import Connection
 
+from tunelab.cli.confirm import confirm_lines, confirmed, score
 from tunelab.cli.console import is_terminal, put_json, put_lines, terminal_width
 from tunelab.cli.formats import clean, count, duration, number, percent
 from tunelab.cli.hyperparameters import assignments
@@ -75,6 +76,7 @@ def result_lines(result: Result) -> list[Text]:
         if (default := _against_default(summary, summary.best)) is not None:
             lines.append(default)
         lines.append(labelled("params", assignments(summary.best.hyperparameters)))
+        lines += confirm_lines(summary)
     lines.append(_next(summary))
     return lines
 
@@ -84,15 +86,6 @@ def score_name(spec: StudySpec) -> str:
     if spec.objective.metric != "validation_loss":
         return spec.objective.metric
     return "accuracy" if spec.task == "classification" else "rmse"
-
-
-def score(name: str, value: float) -> str:
-    """A score as people read it.
-
-    >>> score("accuracy", 0.96612), score("rmse", 53.71234)
-    ('96.6 %', '53.71')
-    """
-    return f"{100 * value:.1f} %" if name == "accuracy" else number(value)
 
 
 def second_value(spec: StudySpec, epoch: EpochRow | None) -> str:
@@ -145,13 +138,21 @@ def _best(summary: StudySummary, best: TrialRow, epoch: EpochRow | None) -> Text
     line = labelled(
         "best",
         f"trial {best.number}",
-        f"{metric} {value}",
+        f"{metric} {value}{_confirmed_value(summary, best.number)}",
         second_value(summary.spec, epoch),
         f"epoch {best.best_epoch}/{budget}",
         f"verdict {outcome(best)}",
     )
     line.highlight_words([value], "bold")
     return line
+
+
+def _confirmed_value(summary: StudySummary, trial: int) -> str:
+    found = summary.confirmation
+    entry = found.of(trial) if found else None
+    if found is None or entry is None or entry.mean is None:
+        return ""
+    return f" ({confirmed(entry, summary.spec.objective.metric)})"
 
 
 def _against_default(summary: StudySummary, best: TrialRow) -> Text | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from tunelab.cli.outcomes import outcome
 from tunelab.errors import UsageError, nearest
-from tunelab.storage.trials import TrialRow
+from tunelab.storage.trials import CONFIRM, SEARCH, TrialRow
 
 
 def seconds(trial: TrialRow) -> float | None:
@@ -26,11 +26,25 @@ _COLUMNS: dict[str, Callable[[TrialRow], Any]] = {
     "best_epoch": lambda trial: trial.best_epoch,
     "gap": lambda trial: trial.gap,
     "verdict": outcome,
+    "confirms": lambda trial: trial.confirms,
+    "repeat": lambda trial: trial.repeat,
     "attempts": lambda trial: trial.attempts,
     "seconds": seconds,
     "started_at": lambda trial: trial.started_at,
     "ended_at": lambda trial: trial.ended_at,
 }
+
+
+def kinds(name: str) -> tuple[str, ...]:
+    """The kinds of trials that ``--kind`` means.
+
+    Raises:
+        UsageError: If it is none.
+    """
+    known = {SEARCH: (SEARCH,), CONFIRM: (CONFIRM,), "all": (SEARCH, CONFIRM)}
+    if name not in known:
+        raise UsageError(f"--kind: must be one of {' '.join(known)}, got {name!r}")
+    return known[name]
 
 
 def sort_trials(trials: Sequence[TrialRow], column: str, *, maximize: bool) -> list[TrialRow]:

@@ -85,18 +85,26 @@ def trials(
             "--sort", metavar="COLUMN", help="Column or hyperparameter; value: the best first."
         ),
     ] = "number",
+    kind: Annotated[
+        str,
+        typer.Option("--kind", metavar="KIND", help="trial: the search; confirm: its runs; all."),
+    ] = "trial",
     as_json: AsJson = False,
 ) -> None:
     """List a study's trials: a table on a terminal, TAB-separated in a pipe."""
     from tunelab.cli.listing import show_trials
-    from tunelab.cli.sorting import sort_trials
+    from tunelab.cli.sorting import kinds, sort_trials
     from tunelab.service.summary import summarize
     from tunelab.storage.studies import get_study
     from tunelab.storage.trials import study_trials
 
     with existing_database() as database, database.read() as connection:
         summary = summarize(connection, get_study(connection, name))
-        rows = study_trials(connection, summary.study.id)
+        rows = [
+            row
+            for one in kinds(kind)
+            for row in study_trials(connection, summary.study.id, kind=one)
+        ]
     rows = sort_trials(rows, sort, maximize=summary.spec.objective.direction == "maximize")
     show_trials(summary, rows, as_json=as_json)
 

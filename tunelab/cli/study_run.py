@@ -15,6 +15,7 @@ from tunelab.cli.options import (
     DaskAddress,
     ExecutorName,
     Mirrored,
+    NConfirmed,
     NTrials,
     NWorkers,
     NWorkersOrVariable,
@@ -30,6 +31,7 @@ def register(group: typer.Typer) -> None:
     group.command(epilog="Example: tunelab study submit studies/digits.yaml")(submit)
     group.command(epilog="Example: tunelab study watch digits")(watch)
     group.command(epilog="Example: tunelab study resume digits")(resume)
+    group.command(epilog="Example: tunelab study confirm digits --seeds 5")(confirm)
     group.command(epilog="Example: tunelab study stop digits")(stop)
     group.command(epilog="Example: tunelab study delete digits --yes")(delete)
 
@@ -149,6 +151,44 @@ def resume(
     ran_by = make_executor(executor, dask_address)
     code = run(
         *relaunch(database_url(), name),
+        n_workers=n_workers,
+        executor=ran_by,
+        mirrored=mirrored,
+        go_on=f"tunelab study resume {name}",
+        as_json=as_json,
+    )
+    raise typer.Exit(code)
+
+
+def confirm(
+    name: StudyName,
+    finalists: NConfirmed = None,
+    seeds: NConfirmed = None,
+    n_workers: NWorkersOrVariable = None,
+    executor: ExecutorName = "local",
+    dask_address: DaskAddress = None,
+    mirrored: Mirrored = True,
+    as_json: AsJson = False,
+) -> None:
+    """Train the finalists of a finished study on fresh seeds, and judge the pick on the test rows.
+
+    A study does so by itself at its end, unless its file says `confirm: off`. Again, it trains only
+    what is new; each time the test rows are opened is recorded and shown.
+    """
+    from tunelab.cli.running import check_mirror, run
+    from tunelab.service.executors.choice import make_executor
+    from tunelab.service.launch import launch_confirmation
+    from tunelab.storage.location import database_url
+
+    check_mirror(mirrored)
+    ran_by = make_executor(executor, dask_address)
+    database, study = launch_confirmation(
+        database_url(), name, n_finalists=finalists, n_seeds=seeds
+    )
+    code = run(
+        database,
+        study,
+        True,
         n_workers=n_workers,
         executor=ran_by,
         mirrored=mirrored,

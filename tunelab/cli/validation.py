@@ -59,6 +59,7 @@ def validation_lines(rehearsal: Rehearsal, width: int, now: float) -> Iterator[T
         yield labelled("about", " ".join(spec.description.split()))
     yield labelled("data", *_data(rehearsal))
     yield labelled("space", *_size(spec))
+    yield labelled("confirm", _confirm(spec))
     if estimate is not None:
         yield labelled("time", _time(spec, estimate))
     if spec.sweep is not None:
@@ -129,8 +130,27 @@ def _cells(spec: StudySpec) -> int | None:
     return count_cells(spec.search_space) if spec.search.sampler == GRID else None
 
 
+def _confirm(spec: StudySpec) -> str:
+    """What is trained again behind the search.
+
+    >>> _confirm(StudySpec.from_mapping({"name": "a", "task": "classification", "confirm": "off",
+    ...                                  "data": {"source": "sklearn", "name": "iris"}}))
+    'off'
+    """
+    confirm = spec.confirm
+    if not confirm.enabled:
+        return "off"
+    best = f"the best {confirm.finalists}" if confirm.finalists > 1 else "the best"
+    return (
+        f"{best} and the default configuration on {count(confirm.seeds, 'fresh seed')}: "
+        f"at most {count(confirm.most_runs, 'more run')}"
+    )
+
+
 def _time(spec: StudySpec, estimate: Estimate) -> str:
     trials, epochs = count(spec.n_trials, "trial"), count(spec.search.max_epochs, "epoch")
+    if n_confirm := spec.confirm.most_runs:
+        trials += f" and {count(n_confirm, 'confirm run')}"
     return (
         f"at most about {rough_duration(estimate.seconds)}: {trials} of {epochs} by "
         f"{count(estimate.n_workers, 'worker')}, {_fine(estimate.epoch_seconds)} for an epoch of "

@@ -19,7 +19,14 @@ from tunelab.cli.formats import clean, count, instant, number, quoted, signed
 from tunelab.cli.keyboard import Keyboard
 from tunelab.cli.live import frame
 from tunelab.cli.validation import header
-from tunelab.service.events import Event, Notice, StudyFinished, StudyStarted, TrialFinished
+from tunelab.service.events import (
+    ConfirmProgress,
+    Event,
+    Notice,
+    StudyFinished,
+    StudyStarted,
+    TrialFinished,
+)
 from tunelab.service.summary import effective_spec
 
 FRAMES_PER_SECOND = 4
@@ -178,6 +185,8 @@ class PlainView:
             )
         elif isinstance(event, TrialFinished):
             self._line(_trial_line(event, board.max_epochs))
+        elif isinstance(event, ConfirmProgress):
+            self._line(_confirm_line(event, board.max_epochs))
         elif isinstance(event, Notice):
             self._line(f"notice {event.text}")
         elif isinstance(event, StudyFinished):
@@ -189,7 +198,8 @@ class PlainView:
         board = self._board
         best = board.best
         so_far = f" best={number(best.value)}@{best.number}" if best is not None else ""
-        return f"done={board.n_finished}/{board.n_total}{so_far}"
+        stage = " confirm={}/{}".format(*board.confirm) if board.confirm else ""
+        return f"done={board.n_finished}/{board.n_total}{so_far}{stage}"
 
     def _outlook(self) -> str:
         eta = self._board.eta_seconds
@@ -232,6 +242,19 @@ def opening(event: StudyStarted) -> list[str]:
     elif not event.leads:
         lines.append("another process runs this study; this one shows it and takes over if it ends")
     return lines
+
+
+def _confirm_line(event: ConfirmProgress, max_epochs: int) -> str:
+    head, run = f"confirm {event.n_finished}/{event.n_total}", event.run
+    if run is None:
+        return f"{head} started"
+    reason = ""
+    if run.end_reason is None or not run.end_reason.is_complete:
+        reason = f" reason={quoted(run.reason)}" if run.reason else ""
+    return (
+        f"{head} trial {run.confirms} seed {run.repeat} {run.end_reason} "
+        f"objective={number(run.value)} epoch={run.n_epochs}/{max_epochs}{reason}"
+    )
 
 
 def _trial_line(event: TrialFinished, max_epochs: int) -> str:

@@ -7,7 +7,9 @@
         x_train.npy             float32, (n_train, n_features); y_train, x_validation, y_validation
         pool.npz                training rows, then validation rows, as the source gave them
                                 (labels with their noise), for splitting again with another seed
-        sealed/test.npz         the test rows, likewise; nothing here opens it
+        sealed/test.npz         the test rows, likewise; opened for a study's pick alone
+
+A split of a pool has a folder like it, without the last two files.
 
 Nothing here imports scikit-learn: workers hold these arrays and little else.
 """
@@ -16,7 +18,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ import numpy.typing as npt
 
 from tunelab.datasets.preprocess import Preprocessing
 from tunelab.datasets.rows import read_rows
-from tunelab.datasets.sources import RawData
+from tunelab.datasets.sources import Column, RawData
 from tunelab.errors import DataError
 from tunelab.training.arrays import TrainingData
 
@@ -149,11 +151,58 @@ def load_pool(prepared: PreparedData) -> RawData:
     Raises:
         DataError: If the file is missing or damaged.
     """
-    file = prepared.path / POOL_FILE
+    return _raw_rows(prepared, POOL_FILE)
+
+
+def _raw_rows(prepared: PreparedData, name: str) -> RawData:
+    file = prepared.path / name
     try:
         return read_rows(file)
     except (OSError, ValueError) as error:
         raise _damaged(file, prepared.path, error) from error
+
+
+def has_pool(prepared: PreparedData) -> bool:
+    """Whether the raw training and validation rows are here."""
+    return (prepared.path / POOL_FILE).is_file()
+
+
+def has_sealed(prepared: PreparedData) -> bool:
+    """Whether the test rows are here; they are not opened."""
+    return (prepared.path / SEALED_FILE).is_file()
+
+
+def open_sealed(prepared: PreparedData) -> RawData:
+    """Read the raw test rows. Whoever calls this has noted before that the split is opened.
+
+    Raises:
+        DataError: If the file is missing or damaged.
+    """
+    return _raw_rows(prepared, SEALED_FILE)
+
+
+def test_data(prepared: PreparedData, sealed: RawData) -> TrainingData:
+    """The training rows of ``prepared``, and in the place of its validation rows the test rows.
+
+    They are preprocessed as ``prepared`` has learnt it from its training rows.
+
+    Raises:
+        DataError: If an array is damaged, or a test row holds what cannot be an input.
+    """
+    data = load_training_data(prepared)
+    rows = np.arange(sealed.n_rows)
+    try:
+        x = prepared.preprocessing.apply(sealed.columns, rows)
+        y = sealed.targets
+        if not prepared.class_names:
+            measured = [
+                Column(name, values, categorical=False)
+                for name, values in zip(sealed.target_names, sealed.targets.T, strict=True)
+            ]
+            y = prepared.target_scaling.apply(measured, rows)
+        return replace(data, x_validation=x, y_validation=y)
+    except ValueError as error:
+        raise DataError(f"test rows: {error}") from error
 
 
 def check_files(prepared: PreparedData) -> None:

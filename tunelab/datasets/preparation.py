@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from tunelab.datasets.cache import (
     SEALED_FILE,
     PreparedData,
     check_files,
+    load_pool,
     open_prepared,
 )
 from tunelab.datasets.digest import Digests, data_digest, description_key, row_digests, rows_digest
@@ -81,11 +83,59 @@ def prepare(
             accept=accept and (lambda folder: accept(open_prepared(folder))),
         )
     except OSError as error:
-        raise DiskError(
-            f"{cache}: prepared data cannot be written: {error.strerror or error}",
-            hint="check that the folder may be written to and that the disk is not full",
-        ) from error
+        raise _unwritten(cache, error) from error
     return open_prepared(cache / key)
+
+
+def split_again(prepared: PreparedData, data: DataSpec, seed: int) -> PreparedData:
+    """Split the pool of ``prepared`` into other training and validation rows.
+
+    Method and shares stay, as far as the rows go round: test rows are not among them. The
+    preprocessing is learnt anew, from the training rows of this split. It is stored beside
+    ``prepared``, and what is stored already is used.
+
+    Args:
+        prepared: Must be here with its raw rows, not fetched from elsewhere.
+        data: What it was prepared from.
+        seed: Another seed deals the rows out in another way.
+
+    Raises:
+        DataError: If the pool is not here, or cannot be split by this seed.
+        DiskError: If the result cannot be written.
+    """
+    old = data.split
+    spec = old.model_copy(
+        update={"validation": old.validation / (1.0 - old.test), "test": 0.0, "seed": seed}
+    )
+    described = spec.model_dump(mode="json", exclude_none=True)
+    description = {"format": FORMAT_VERSION, "pool_of": prepared.digest, "split": described}
+    folder = prepared.path.parent / description_key(description)
+    stored = find_prepared(folder)
+    if stored is not None:
+        return stored
+    raw = load_pool(prepared)
+    digests = row_digests(raw)
+    split = split_rows(raw, digests, spec)
+    fitted = _fitted(raw, split, {part: raw.targets[rows] for part, rows in split.items()}, data)
+    parts = {part: rows_digest(digests[rows]) for part, rows in split.items()}
+    meta = {
+        "key": folder.name,
+        **description,
+        "digest": data_digest({"pool_of": prepared.digest, "seed": seed}, parts),
+        "test_digest": prepared.test_digest,
+        "rows": {**{part: len(rows) for part, rows in split.items()}, "dropped": 0},
+        "notes": [],
+        **fitted.meta,
+    }
+    try:
+        publish(
+            folder,
+            _counted(fitted.writers, meta),
+            is_whole=lambda: find_prepared(folder) is not None,
+        )
+    except OSError as error:
+        raise _unwritten(folder.parent, error) from error
+    return open_prepared(folder)
 
 
 def find_prepared(folder: Path) -> PreparedData | None:
@@ -104,19 +154,9 @@ def _files(raw: RawData, data: DataSpec, description: Mapping[str, Any]) -> dict
     split = split_rows(raw, digests, data.split)
     targets = _targets_with_noise(raw, digests, split, data)
 
-    # From here on only training rows have a say in what becomes of any row.
-    preprocessing = fit_preprocessing(raw.columns, split.train, impute=data.missing == "impute")
-    measured = _measured_targets(raw)
-    scaling = fit_preprocessing(measured, split.train, impute=False)
-    arrays: dict[str, npt.NDArray[Any]] = {}
-    for part, rows in split.items()[:2]:
-        arrays[f"x_{part}.npy"] = _applied(preprocessing, raw.columns, part, rows)
-        arrays[f"y_{part}.npy"] = (
-            _applied(scaling, measured, part, rows) if measured else targets[part]
-        )
-
+    fitted = _fitted(raw, split, targets, data)
     writers: dict[str, Writer] = {
-        **{name: partial(_write_array, array=array) for name, array in arrays.items()},
+        **fitted.writers,
         POOL_FILE: partial(
             write_rows,
             raw=raw,
@@ -131,19 +171,66 @@ def _files(raw: RawData, data: DataSpec, description: Mapping[str, Any]) -> dict
         "digest": data_digest(_header(raw, data), parts),
         "test_digest": parts["test"],
         "rows": {**{part: len(rows) for part, rows in split.items()}, "dropped": raw.n_dropped},
+        "notes": [*raw.notes, *share_notes(raw, split, data.split)],
+        **fitted.meta,
+        "split": data.split.model_dump(mode="json", exclude_none=True),
+    }
+    return _counted(writers, meta)
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """Training and validation rows as networks see them.
+
+    Attributes:
+        writers: What writes their arrays.
+        meta: What ``meta.json`` has to say of them.
+    """
+
+    writers: Mapping[str, Writer]
+    meta: Mapping[str, Any]
+
+
+def _fitted(raw: RawData, split: Split, targets: Mapping[str, Targets], data: DataSpec) -> _Fitted:
+    """Preprocess training and validation rows.
+
+    Only training rows have a say in what becomes of any row.
+    """
+    preprocessing = fit_preprocessing(raw.columns, split.train, impute=data.missing == "impute")
+    measured = _measured_targets(raw)
+    scaling = fit_preprocessing(measured, split.train, impute=False)
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    for part, rows in split.items()[:2]:
+        arrays[f"x_{part}.npy"] = _applied(preprocessing, raw.columns, part, rows)
+        arrays[f"y_{part}.npy"] = (
+            _applied(scaling, measured, part, rows) if measured else targets[part]
+        )
+    meta = {
+        "task": "classification" if raw.class_names else "regression",
         "class_names": raw.class_names,
         "class_counts": _class_counts(targets, len(raw.class_names)),
-        "notes": [*raw.notes, *share_notes(raw, split, data.split)],
         "preprocessing": preprocessing.to_json(),
         "target_names": raw.target_names,
         "target_scaling": scaling.to_json(),
-        "split": data.split.model_dump(mode="json", exclude_none=True),
     }
+    writers = {name: partial(_write_array, array=array) for name, array in arrays.items()}
+    return _Fitted(writers, meta)
+
+
+def _counted(writers: Mapping[str, Writer], meta: Mapping[str, Any]) -> dict[str, Writer]:
+    """The writers, and behind them ``meta.json``, which tells how large each of the files is."""
     sizes: dict[str, int] = {}  # complete when meta.json, the last file, is written
     return {
         **{name: partial(_write_counted, sizes, name, write) for name, write in writers.items()},
         META_FILE: partial(_write_json, value={**meta, "files": sizes}),
     }
+
+
+def _unwritten(cache: Path, error: OSError) -> DiskError:
+    return DiskError(
+        f"{cache}: prepared data cannot be written: {error.strerror or error}",
+        hint="check that the folder may be written to and that the disk is not full",
+    )
 
 
 def _measured_targets(raw: RawData) -> list[Column]:

@@ -15,27 +15,37 @@ from tunelab.spec.study import StudySpec
 from tunelab.storage.engine import Database
 from tunelab.storage.studies import StudyRow, study_by_id
 from tunelab.storage.study_data import study_data
+from tunelab.training.losses import baseline_loss
 
-KEPT = 4  # studies whose data stay mapped
+KEPT = 4  # studies, or splits of their data, that stay mapped
 LOOK_SECONDS = 10.0  # a study that is stopped and goes on may have other limits
 
 
-def load_task(database: Database, study: StudyRow, backend: Backend | None = None) -> Task:
-    """What the trials of ``study`` share.
+Data = tuple[str, str] | None
+"""Path and digest of the prepared data of some confirm runs; None: the study's."""
+
+
+def load_task(
+    database: Database, study: StudyRow, backend: Backend | None = None, data: Data = None
+) -> Task:
+    """What the trials of ``study`` share that are trained on the same rows.
 
     Args:
         database: The study database; fetched data lie beside it.
         study: The study.
         backend: What trains; None for the one that the study names.
+        data: The rows, where they are not the study's.
 
     Raises:
         TunelabError: If its prepared data are nowhere to be had, or damaged.
     """
     spec = StudySpec.from_mapping(study.spec)
+    rows = load_training_data(study_data(database, study, data))
+    baseline = study.baseline_loss
     return Task(
         spec=spec,
-        data=load_training_data(study_data(database, study)),
-        baseline_loss=study.baseline_loss,
+        data=rows,
+        baseline_loss=baseline if data is None else baseline_loss(rows, spec.objective.loss),
         backend=backend or BACKENDS[spec.backend](),
         limits=TrialLimits(spec.search),
     )
@@ -57,34 +67,36 @@ class Tasks:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._entries: OrderedDict[int, _Entry] = OrderedDict()
-        self._latest: int | None = None
+        self._entries: OrderedDict[tuple[int, Data], _Entry] = OrderedDict()
+        self._latest: tuple[int, Data] | None = None
 
-    def of(self, study_id: int) -> Task:
-        """The task of a study.
+    def of(self, study_id: int, data: Data = None) -> Task:
+        """The task of a study's trials that are trained on the same rows.
 
         Raises:
             TunelabError: If the study or its prepared data are missing.
         """
-        entry = self._entries.pop(study_id, None)
+        key = (study_id, data)
+        entry = self._entries.pop(key, None)
         now = time.monotonic()
         if entry is None or now - entry.looked_at > LOOK_SECONDS:
             study = self._read(study_id)
             if entry is None or _meaning(entry.study) != _meaning(study):
-                entry = _Entry(study, load_task(self._database, study), now)
+                entry = _Entry(study, load_task(self._database, study, data=data), now)
             entry.looked_at = now
-        if self._latest not in (None, study_id):
+        if self._latest not in (None, key):
             # A limit of memory counts from the present size, and other data have been mapped.
             entry.task = replace(entry.task, limits=TrialLimits(entry.task.spec.search))
-        self._latest = study_id
-        self._entries[study_id] = entry
+        self._latest = key
+        self._entries[key] = entry
         while len(self._entries) > KEPT:
             self._entries.popitem(last=False)
         return entry.task
 
     def title(self, study_id: int) -> str:
         """The study's name and generation."""
-        entry = self._entries.get(study_id)
+        of_study = (entry for (key, _), entry in self._entries.items() if key == study_id)
+        entry = next(of_study, None)
         try:
             return (entry.study if entry else self._read(study_id)).title
         except NotFoundError:

@@ -28,7 +28,7 @@ from tunelab.execution.limits import out_of_memory
 from tunelab.execution.log import say
 from tunelab.execution.memory import keep_freed_memory
 from tunelab.execution.orders import obey
-from tunelab.execution.tasks import Tasks, load_task
+from tunelab.execution.tasks import Data, Tasks, load_task
 from tunelab.execution.trial import Task, TrialLimitError, run_trial
 from tunelab.storage.claims import (
     Claim,
@@ -47,6 +47,7 @@ from tunelab.storage.recorder import Outcome, Recorder
 from tunelab.storage.schema import open_database
 from tunelab.storage.states import EndReason, StudyState
 from tunelab.storage.studies import StudyRow, study_by_id
+from tunelab.storage.trials import SEARCH
 from tunelab.storage.workers import register_worker, unregister_worker
 
 POLL_SECONDS = 0.02
@@ -130,19 +131,20 @@ class _OneStudy:
         self._database = database
         self._queue = StudyQueue(study_id)
         self._backend = backend
-        self._task: Task | None = None
+        self._tasks: dict[Data, Task] = {}
 
     def queue(self) -> Queue:
         return self._queue
 
-    def task(self, _claim: Claim | None = None) -> Task:
-        if self._task is None:
+    def task(self, claim: Claim | None = None) -> Task:
+        data = claim.data if claim else None
+        if data not in self._tasks:
             study = _study(self._database, self._queue.study_id)
-            self._task = load_task(self._database, study, self._backend)
-        return self._task
+            self._tasks[data] = load_task(self._database, study, self._backend, data)
+        return self._tasks[data]
 
     def shown(self, claim: Claim) -> str:
-        return str(claim.number)
+        return _name(claim)
 
     def idle(self) -> float | None:
         study = _study(self._database, self._queue.study_id)
@@ -166,7 +168,7 @@ class _Service:
     def task(self, claim: Claim) -> Task | None:
         self._claimed_at = time.monotonic()
         try:
-            return self._tasks.of(claim.study_id)
+            return self._tasks.of(claim.study_id, claim.data)
         except DatabaseError:
             raise
         except Exception as error:  # a worker is not ended by one of many studies
@@ -179,7 +181,7 @@ class _Service:
 
     def shown(self, claim: Claim) -> str:
         self._left_alone.pop(claim.study_id, None)
-        return f"{claim.number} of {self._tasks.title(claim.study_id)}"
+        return f"{_name(claim)} of {self._tasks.title(claim.study_id)}"
 
     def idle(self) -> float | None:
         # A hundred workers that have nothing to do for long ask two hundred times a second.
@@ -233,6 +235,11 @@ def _work(
         database.attempt(partial(give_back, claim=claim))
     database.attempt(lambda connection: unregister_worker(connection, owner))
     return n_ended
+
+
+def _name(claim: Claim) -> str:
+    """The trial's number; of a confirm run, that it is one."""
+    return str(claim.number) if claim.kind == SEARCH else f"{claim.number} ({claim.kind})"
 
 
 def _enter(connection: Connection, owner: Owner, study_id: int | None) -> None:

@@ -131,24 +131,25 @@ def remove_study(
     """
     with database.write() as connection:
         doomed = _doomed(connection, name)
+        had = data_in_use(connection, [study.id for study in doomed])
         for study in doomed:
             delete_study(connection, study.id)
-        kept = set(data_in_use(connection))
-        kept_shares = {_share(study) for study in all_studies(connection)}
+        kept = data_in_use(connection)
     # Files go after the rows: a kill in between leaves files that nothing refers to, not a study
     # without its data.
-    for path in {study.data_path for study in doomed} - kept:
+    for path in {path for path, _ in had} - {path for path, _ in kept}:
         shutil.rmtree(Path(path), ignore_errors=True)
-    _remove_shared(database, {_share(study) for study in doomed} - kept_shares, tell)
+    _remove_shared(database, set(map(_share, had)) - set(map(_share, kept)), tell)
     for study in doomed:
         for log in (database.home / "logs").glob(f"study-{study.id}-*.log"):
             log.unlink(missing_ok=True)
     return [study.title for study in doomed]
 
 
-def _share(study: StudyRow) -> tuple[str, str]:
-    """Key and digest of the study's data: what they are called wherever they are fetched."""
-    return Path(study.data_path).name, study.data_digest
+def _share(data: tuple[str, str]) -> tuple[str, str]:
+    """Key and digest of prepared data: what they are called wherever they are fetched."""
+    path, digest = data
+    return Path(path).name, digest
 
 
 def _remove_shared(

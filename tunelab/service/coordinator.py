@@ -21,6 +21,7 @@ from tunelab.errors import NotFoundError, TunelabError
 from tunelab.execution.log import say
 from tunelab.execution.orders import obey
 from tunelab.service.executors.external import COUNT_SECONDS, needed_trials
+from tunelab.service.open_test import open_test
 from tunelab.storage.engine import Database
 from tunelab.storage.leases import Lease, acquire_lease, coordinator_lease, release_lease
 from tunelab.storage.location import database_url
@@ -91,6 +92,12 @@ def _coordinate(
             coordinator.n_workers = needed_trials(database, study.id)
             counted = time.monotonic()
         progress = coordinator.tick()
+        while coordinator.stage is not None and coordinator.stage.notices:
+            say(f"{study.title}: {coordinator.stage.notices.pop(0)}")
+        if progress is Progress.CONFIRMED:
+            for line in open_test(database, study.id):
+                say(f"{study.title}: {line}")
+            coordinator.finish()
         if progress is Progress.STOP_REQUESTED and coordinator.suspend():
             # Nobody here can ask the workers: what they have stored is what the trials go on from.
             database.attempt(lambda connection: take_all_back(connection, [study.id]))

@@ -46,7 +46,8 @@ class Estimate:
     Attributes:
         epoch_seconds: One epoch of the default configuration.
         n_workers: Worker processes.
-        seconds: The whole study, at most; the study's own timeout counts.
+        seconds: The whole study, at most, its confirm stage included; the timeout bounds the
+            search alone.
     """
 
     epoch_seconds: float
@@ -115,10 +116,15 @@ def _rows(data: PreparedData) -> Rows:
 def _estimate(spec: StudySpec, epoch_seconds: float, n_workers: int) -> Estimate:
     # More workers than cores, or than trials, make nothing faster.
     side_by_side = min(n_workers, available_cores(), spec.n_trials)
-    training = epoch_seconds * spec.search.max_epochs * spec.n_trials / side_by_side
-    seconds = training + _START_SECONDS
+    trial_seconds = epoch_seconds * spec.search.max_epochs
+    seconds = trial_seconds * spec.n_trials / side_by_side + _START_SECONDS
     timeout = spec.search.timeout_seconds
-    return Estimate(epoch_seconds, n_workers, seconds if timeout is None else min(seconds, timeout))
+    if timeout is not None:
+        seconds = min(seconds, timeout)
+    n_confirm = spec.confirm.most_runs  # the study's time does not bound them
+    if n_confirm:
+        seconds += trial_seconds * n_confirm / min(n_workers, available_cores(), n_confirm)
+    return Estimate(epoch_seconds, n_workers, seconds)
 
 
 def _timed_epoch(database: Database, study: StudyRow) -> float:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tunelab.service.summary import StudySummary
-from tunelab.storage.trials import EpochRow, TrialRow
+from tunelab.storage.trials import SEARCH, EpochRow, TrialRow
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,28 @@ class TrialFinished:
 
 
 @dataclass(frozen=True)
+class ConfirmProgress:
+    """The confirm stage has begun, or one of its runs has ended.
+
+    Attributes:
+        n_finished: Runs that have ended.
+        n_total: Runs that there are.
+        run: The one that has just ended; None at the beginning.
+    """
+
+    n_finished: int
+    n_total: int
+    run: TrialRow | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """One line of the event stream."""
+        counts = {"finished": self.n_finished, "total": self.n_total}
+        if self.run is None:
+            return {"event": "confirm_started", **counts}
+        return {"event": "confirm_run_finished", **counts, **trial_json(self.run)}
+
+
+@dataclass(frozen=True)
 class Notice:
     """Something a person should know: a worker died, MLflow cannot be reached."""
 
@@ -99,13 +121,23 @@ class StudyFinished:
         return {"event": "study_finished", **self.summary.to_json()}
 
 
-Event = StudyStarted | TrialStarted | EpochFinished | TrialFinished | Notice | StudyFinished
+Event = (
+    StudyStarted
+    | TrialStarted
+    | EpochFinished
+    | TrialFinished
+    | ConfirmProgress
+    | Notice
+    | StudyFinished
+)
 
 
 def trial_json(trial: TrialRow) -> dict[str, Any]:
     """One element of ``study trials NAME --json``."""
     return {
+        "kind": trial.kind,
         "number": trial.number,
+        **({} if trial.kind == SEARCH else {"confirms": trial.confirms, "repeat": trial.repeat}),
         "state": str(trial.state),
         "end_reason": trial.end_reason and str(trial.end_reason),
         "value": trial.value,

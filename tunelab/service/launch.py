@@ -13,6 +13,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -244,6 +245,43 @@ def relaunch(database_url: str, name: str) -> tuple[Database, StudyRow, bool]:
     return database, study, _has_more(study, n_finished)
 
 
+def launch_confirmation(
+    database_url: str, name: str, *, n_finalists: int | None = None, n_seeds: int | None = None
+) -> tuple[Database, StudyRow]:
+    """Make a study that has finished ready for its confirm stage, be it the first or another.
+
+    What was trained for an earlier one counts as it is; the test split is opened again.
+
+    Args:
+        database_url: Of the study database.
+        name: The study.
+        n_finalists: In the place of what the study says; None: as it says.
+        n_seeds: Likewise.
+
+    Raises:
+        NotFoundError: If there is no such study.
+        UsageError: If it has not finished.
+        NoCompletedTrialError: If not one of its trials completed.
+        DataError: If its data can no longer be prepared.
+    """
+    with closing(open_database(database_url, create=False)) as database, database.read() as reader:
+        study = get_study(reader, name)
+    if study.state is not StudyState.FINISHED:
+        raise UsageError(
+            f"{study.title} has not finished",
+            hint=f"`tunelab study resume {study.name}` goes on with it, and confirms what it finds",
+        )
+    database, study, _ = relaunch(database_url, name)
+    check_result(database, study.id)
+    spec = StudySpec.from_mapping(study.spec)
+    given = {"finalists": n_finalists, "seeds": n_seeds, "enabled": True}
+    update = {key: value for key, value in given.items() if value is not None}
+    spec = spec.model_copy(update={"confirm": spec.confirm.model_copy(update=update)})
+    with database.write() as connection:
+        update_study(connection, study.id, spec=spec.to_mapping(), confirmed=None)
+        return database, study_by_id(connection, study.id)
+
+
 def check_result(database: Database, study_id: int) -> None:
     """Raise if a finished study has nothing to show.
 
@@ -293,6 +331,7 @@ def _spec_hash(spec: StudySpec) -> str:
     """Hash of all that may not change while a study goes on."""
     mapping = spec.to_mapping()
     mapping.pop("description", None)
+    mapping.pop("confirm", None)
     mapping.pop("sweep", None)
     mapping["data"].pop("path", None)
     mapping["search"] = {

@@ -24,6 +24,7 @@ from tunelab.service.events import (
 from tunelab.service.executors.base import Executor, LedStudy
 from tunelab.service.mirror.backlog import unsent
 from tunelab.service.mirror_process import MIRROR_SECONDS, MIRROR_STOP_SECONDS, MirrorProcess
+from tunelab.service.open_test import open_test
 from tunelab.service.stop import StopRequest
 from tunelab.service.watch import Watcher
 from tunelab.storage.claims import requeue_lost
@@ -170,7 +171,11 @@ def _run(
             try:
                 progress = coordinator.tick()
                 ended = progress in (Progress.FINISHED, Progress.SUPERSEDED)
-                due = ended or time.monotonic() - watched >= WATCH_SECONDS
+                due = (
+                    ended
+                    or progress is Progress.CONFIRMED
+                    or time.monotonic() - watched >= WATCH_SECONDS
+                )
                 events = watcher.poll() if due else []
             except OutageError as error:
                 outage.wait(error)
@@ -184,6 +189,12 @@ def _run(
                 executor.kill()
             if progress in (Progress.STOP_REQUESTED, Progress.CANCELLED):
                 break
+            yield from _of_stage(coordinator)
+            if progress is Progress.CONFIRMED:
+                executor.leave()  # nobody trains any more
+                said += open_test(database, study_id)
+                coordinator.finish()
+                ended = True
             if due:
                 watched = time.monotonic()
                 yield from events
@@ -207,7 +218,14 @@ def _run(
                 database.attempt(lambda connection: take_all_back(connection, [study_id]))
         with contextlib.suppress(OutageError):  # then it ends with this process
             database.attempt(lambda connection: release_lease(connection, lease))
+    yield from _notices(said)
     yield from watcher.poll()
+
+
+def _of_stage(coordinator: Coordinator) -> Events:
+    """What the confirm stage has to say."""
+    if coordinator.stage is not None:
+        yield from _notices(coordinator.stage.notices)
 
 
 def _take_stock(connection: Connection, study_id: int) -> None:

@@ -9,10 +9,13 @@ from typing import Any
 from sqlalchemy import Connection
 
 from tunelab.spec.study import StudySpec
+from tunelab.storage.confirmed import Confirmation
 from tunelab.storage.leases import coordinator_lease, lease_holder
+from tunelab.storage.openings import Opening, count_openings, study_openings
 from tunelab.storage.states import EndReason, Executor, StudyState, TrialState
 from tunelab.storage.studies import StudyRow
 from tunelab.storage.trials import (
+    CONFIRM,
     TrialRow,
     TrialsAlike,
     best_trial,
@@ -39,6 +42,10 @@ class StudySummary:
         default: Trial 0, the default configuration; None before it was proposed.
         epochs_trained: By the finished trials.
         finished: The finished trials by end reason and signal.
+        confirmation: What the confirm stage came to; None before its end.
+        confirm_runs: How many of its runs have ended, and how many there are.
+        openings: Each time that the test rows were opened for this study.
+        n_openings: How often the same test rows were opened for any study of the database.
     """
 
     study: StudyRow
@@ -50,6 +57,19 @@ class StudySummary:
     default: TrialRow | None
     epochs_trained: int
     finished: tuple[TrialsAlike, ...]
+    confirmation: Confirmation | None = None
+    confirm_runs: tuple[int, int] = (0, 0)
+    openings: tuple[Opening, ...] = ()
+    n_openings: int = 0
+
+    @property
+    def test(self) -> Opening | None:
+        """The opening that judged the pick; None if none has, or not to its end."""
+        if self.confirmation is None:
+            return None
+        at = self.confirmation.at
+        judged = (o for o in self.openings if o.scores is not None and o.opened_at >= at)
+        return next(judged, None)
 
     @property
     def n_finished(self) -> int:
@@ -91,6 +111,27 @@ class StudySummary:
                 "hyperparameters": dict(best.hyperparameters),
                 "verdict": best.signal,
             },
+            "confirmation": self._confirmation_json(),
+        }
+
+    def _confirmation_json(self) -> dict[str, Any] | None:
+        """What is known of the confirm stage; None before it begins."""
+        finished, total = self.confirm_runs
+        if not total:
+            return None
+        return {
+            "runs": {"finished": finished, "total": total},
+            **(self.confirmation.to_json() if self.confirmation else {}),
+            "test": self.test and dict(self.test.scores or {}),
+            "test_openings": [
+                {
+                    "opened_at": opening.opened_at,
+                    "reason": opening.reason,
+                    "scores": opening.scores and dict(opening.scores),
+                }
+                for opening in self.openings
+            ],
+            "test_openings_of_all_studies": self.n_openings,
         }
 
 
@@ -106,6 +147,10 @@ def summarize(connection: Connection, study: StudyRow) -> StudySummary:
     spec = StudySpec.from_mapping(study.spec)
     defaults = study_trials(connection, study.id, numbers=[0])
     groups = count_trials_alike(connection, study.id)
+    confirm = count_trials_alike(connection, study.id, kind=CONFIRM)
+    n_confirmed = sum(g.n_trials for g in confirm if g.state is TrialState.FINISHED)
+    openings = study_openings(connection, study.id) if confirm else []
+    confirmed = study.confirmed
     finished = tuple(group for group in groups if group.state is TrialState.FINISHED)
     signals: Counter[str] = Counter()
     for group in finished:
@@ -121,6 +166,10 @@ def summarize(connection: Connection, study: StudyRow) -> StudySummary:
         default=defaults[0] if defaults else None,
         epochs_trained=sum(group.n_epochs for group in finished),
         finished=finished,
+        confirmation=None if confirmed is None else Confirmation.from_json(confirmed),
+        confirm_runs=(n_confirmed, sum(group.n_trials for group in confirm)),
+        openings=tuple(openings),
+        n_openings=count_openings(connection, openings[-1].test_digest) if openings else 0,
     )
 
 

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
-from tunelab.service.events import EpochFinished, Event, TrialFinished, TrialStarted
+from tunelab.service.events import (
+    ConfirmProgress,
+    EpochFinished,
+    Event,
+    TrialFinished,
+    TrialStarted,
+)
 from tunelab.service.summary import StudySummary, summarize
 from tunelab.storage.engine import Database
 from tunelab.storage.states import TrialState
 from tunelab.storage.studies import study_by_id
-from tunelab.storage.trials import EpochRow, TrialRow, study_curves, study_trials
+from tunelab.storage.trials import CONFIRM, EpochRow, TrialRow, study_curves, study_trials
 
 
 class Watcher:
@@ -31,6 +37,9 @@ class Watcher:
         rows = database.fetch(lambda connection: study_trials(connection, study_id))
         self._ended = {row.number for row in rows if row.state is TrialState.FINISHED}
         self._first_open = 0  # no trial with a lower number is open
+        runs = database.fetch(lambda connection: study_trials(connection, study_id, kind=CONFIRM))
+        self._confirmed = {row.number for row in runs if row.state is TrialState.FINISHED}
+        self._n_confirm = len(self._confirmed)  # runs that were told of
 
     def summary(self) -> StudySummary:
         """The study as it stands now."""
@@ -40,7 +49,7 @@ class Watcher:
 
     def poll(self) -> list[Event]:
         """What has happened since the last call, in order of the trials."""
-        active, curves = self._database.fetch(self._news)
+        active, curves, confirm = self._database.fetch(self._news)
         events: list[Event] = []
         for row in active:
             if self._attempts.get(row.number) != row.attempts:
@@ -55,10 +64,30 @@ class Watcher:
             events.append(TrialFinished(row, is_best=self._is_best(row)))
         while self._first_open in self._ended:
             self._first_open += 1
+        return events + self._of_confirm_stage(confirm)
+
+    def _of_confirm_stage(self, rows: list[TrialRow]) -> list[Event]:
+        ended = [row for row in rows if row.state is TrialState.FINISHED]
+        new = [row for row in ended if row.number not in self._confirmed]
+        new.sort(key=lambda row: (row.ended_at or 0.0, row.number))
+        events: list[Event] = []
+        if len(rows) > self._n_confirm and len(ended) < len(rows):
+            events.append(ConfirmProgress(len(ended) - len(new), len(rows)))
+        events += [
+            ConfirmProgress(len(ended) - len(new) + place, len(rows), row)
+            for place, row in enumerate(new, start=1)
+        ]
+        self._n_confirm = len(rows)
+        self._confirmed = {row.number for row in ended}
         return events
 
-    def _news(self, connection: Connection) -> tuple[list[TrialRow], dict[int, list[EpochRow]]]:
-        """The trials that have begun and are not known to have ended, and their new epochs."""
+    def _news(
+        self, connection: Connection
+    ) -> tuple[list[TrialRow], dict[int, list[EpochRow]], list[TrialRow]]:
+        """The trials that have begun and are not known to have ended, and their new epochs.
+
+        And all runs of the confirm stage, which are few.
+        """
         rows = study_trials(connection, self._study_id, from_number=self._first_open)
         active = [
             row
@@ -66,7 +95,8 @@ class Watcher:
             if row.number not in self._ended and row.state is not TrialState.WAITING
         ]
         after = {row.id: self._epochs.get(row.id, 0) for row in active}
-        return active, study_curves(connection, after)
+        confirm = study_trials(connection, self._study_id, kind=CONFIRM)
+        return active, study_curves(connection, after), confirm
 
     def _is_best(self, row: TrialRow) -> bool:
         if row.value is None or row.end_reason is None or not row.end_reason.is_complete:

@@ -11,6 +11,7 @@ from unicodedata import category
 from pydantic import BeforeValidator, Field, PlainValidator, ValidationError
 
 from tunelab.errors import Problem, StudyFileError, nearest
+from tunelab.spec.confirm_section import ConfirmSpec, read_confirm
 from tunelab.spec.contradictions import contradictions_of
 from tunelab.spec.default_space import complete_space
 from tunelab.spec.grid import MAX_CELLS, count_cells
@@ -35,6 +36,7 @@ from tunelab.spec.sweep_section import SweepSpec
 from tunelab.spec.tables import DATASETS, GRID, LOSSES, METRICS
 
 __all__ = [
+    "ConfirmSpec",
     "DataSpec",
     "LabelNoise",
     "MonitorSpec",
@@ -51,8 +53,7 @@ __all__ = [
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _LONGEST_DESCRIPTION = 10_000
 # A file of data may move: what is in it is compared by itself.
-_MAY_CHANGE = {"description", "data.path", "sweep", *(f"search.{key}" for key in BUDGET)}
-_LATER = {"confirm"}
+_MAY_CHANGE = {"description", "data.path", "confirm", "sweep", *(f"search.{key}" for key in BUDGET)}
 _ABSENT = object()
 
 
@@ -105,6 +106,7 @@ class StudySpec(Part):
         search: Sampler, pruner and budget.
         space: The search space as given; after `resolve`, complete.
         monitor: When a trial stops by itself.
+        confirm: What is trained again when the search has ended.
         sweep: When the study starts by itself; None for never.
         backend: The training engine.
         description: Free text.
@@ -118,6 +120,9 @@ class StudySpec(Part):
     space: Annotated[Space, PlainValidator(_space)] = Field(default_factory=Space)
     monitor: Annotated[MonitorSpec, PlainValidator(read_monitor)] = Field(
         default_factory=MonitorSpec
+    )
+    confirm: Annotated[ConfirmSpec, BeforeValidator(read_confirm)] = Field(
+        default_factory=ConfirmSpec
     )
     sweep: SweepSpec | None = None
     backend: Annotated[str, BeforeValidator(Name("backend", ("numpy",)).check)] = "numpy"
@@ -170,9 +175,7 @@ class StudySpec(Part):
 
     @classmethod
     def unknown_key(cls, key: str) -> RefusedError:
-        """A key of a later version, one that belongs into a section, or one that is unknown."""
-        if key in _LATER:
-            return RefusedError("not available in this version", at_key=True)
+        """A key that belongs into a section, or one that is unknown."""
         refused = super().unknown_key(key)
         for section, names in (("space", SPACE_KEYS), ("search", SearchSpec.known_keys())):
             match = nearest(key, names) if refused.hint is None else None
@@ -263,7 +266,7 @@ class StudySpec(Part):
 def differences(old: StudySpec, new: StudySpec) -> list[str]:
     """What distinguishes two studies, one line a key.
 
-    Budget, description, sweep and the place of the data may differ.
+    Budget, description, confirm stage, sweep and the place of the data may differ.
 
     A line reads ``space.units.high: 256 -> 512``.
     """

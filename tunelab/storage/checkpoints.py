@@ -22,6 +22,7 @@ from sqlalchemy import Connection, Row, delete, func, or_, select
 from tunelab.errors import TunelabError
 from tunelab.storage.locks import hold
 from tunelab.storage.tables import checkpoints, trials
+from tunelab.storage.trials import SEARCH
 
 KEPT_BEST = 5  # trials of a study whose best weights are kept
 
@@ -168,14 +169,39 @@ def keep_best_weights(
         _delete(connection, overtaken.id, "best")
 
 
+def keep_weights(
+    connection: Connection, trial_id: int, *, epoch: int, weights: dict[str, Any]
+) -> None:
+    """Store a confirm run's weights, whatever it has come to. In a write transaction.
+
+    Which run's are wanted is known when the last of them has ended.
+    """
+    delete_weights(connection, trial_id)
+    _insert(connection, trial_id, "best", epoch, pack(weights))
+
+
+def delete_weights(connection: Connection, trial_id: int) -> None:
+    """Drop a trial's best weights. In a write transaction."""
+    _delete(connection, trial_id, "best")
+
+
+def has_weights(connection: Connection, trial_id: int) -> bool:
+    """Whether a trial's best weights are kept."""
+    query = select(checkpoints.c.epoch).where(
+        checkpoints.c.trial_id == trial_id, checkpoints.c.kind == "best"
+    )
+    return connection.execute(query).first() is not None
+
+
 def _holders(connection: Connection, study_id: int, *, maximize: bool) -> Sequence[Any]:
-    """The trials of the study whose weights are kept, and their values; the best first."""
+    """The search's trials whose weights are kept, and their values; the best first."""
     query = (
         select(trials.c.id, trials.c.value)
         .join(checkpoints, checkpoints.c.trial_id == trials.c.id)
         # The sum keeps SQLite from the study's index, and so from all its trials every time: the
         # few checkpoints lead to those that hold weights.
         .where(trials.c.study_id + 0 == study_id, checkpoints.c.kind == "best")
+        .where(trials.c.kind == SEARCH)
         .order_by(trials.c.value.desc() if maximize else trials.c.value)
     )
     return connection.execute(query).all()

@@ -21,7 +21,7 @@ from tunelab.storage.owners import Owner
 from tunelab.storage.rungs import RungLimits
 from tunelab.storage.states import EndReason, StudyState, TrialState
 from tunelab.storage.tables import studies, trials
-from tunelab.storage.trials import delete_later_epochs
+from tunelab.storage.trials import SEARCH, SEARCH_FIRST, delete_later_epochs
 
 MAX_LOST_LEASES = 3  # a trial is tried again twice; then it has failed
 
@@ -35,7 +35,7 @@ _NEXT = (
         studies.c.state == StudyState.RUNNING,
         studies.c.stop_requested.is_(False),
     )
-    .order_by(trials.c.number)
+    .order_by(*SEARCH_FIRST)
     .limit(1)
     .with_for_update(of=trials, skip_locked=True)
 )
@@ -92,7 +92,7 @@ class Claim:
     Attributes:
         trial_id: Key of the trial's row.
         study_id: Key of its study.
-        number: The trial's number within the study, from 0.
+        number: The trial's number within the study and its kind, from 0.
         attempt: How often the trial has been claimed, this time included.
         owner: The process that holds it.
         token: Tells this claim from the trial's earlier and later ones.
@@ -101,6 +101,8 @@ class Claim:
         limits: What the trial must reach at its rungs.
         checkpoint: Epoch and state to continue from; None to start from nothing.
         damaged: Epochs of later checkpoints that cannot be continued from.
+        kind: Whether it is one of the search's or a confirm run.
+        data: Path and digest of the trial's own prepared data; None: the study's.
     """
 
     trial_id: int
@@ -114,6 +116,8 @@ class Claim:
     limits: RungLimits
     checkpoint: tuple[int, dict[str, Any]] | None
     damaged: Sequence[int] = ()
+    kind: str = SEARCH
+    data: tuple[str, str] | None = None
 
 
 def claim_next(connection: Connection, study_id: int, owner: Owner) -> Claim | None:
@@ -183,6 +187,8 @@ def _claim_of(connection: Connection, row: Mapping[Any, Any], owner: Owner) -> C
         limits=RungLimits.from_json(row["rung_limits"]),
         checkpoint=checkpoint,
         damaged=damaged,
+        kind=row["kind"],
+        data=None if row["data_path"] is None else (row["data_path"], row["data_digest"]),
     )
 
 

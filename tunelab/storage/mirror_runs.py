@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Select, and_, delete, func, insert, or_, sele
 from tunelab.storage.states import StudyState, TrialState
 from tunelab.storage.studies import StudyRow
 from tunelab.storage.tables import mirror_runs, trials
-from tunelab.storage.trials import SEARCH
+from tunelab.storage.trials import SEARCH, SEARCH_FIRST
 
 RUNNING = "running"
 FINISHED = "finished"
@@ -77,16 +77,16 @@ def latest_experiment(connection: Connection, tracking_uri: str) -> str | None:
 def trials_behind(
     connection: Connection, study: StudyRow, tracking_uri: str, *, limit: int
 ) -> list[int]:
-    """Numbers of the trials whose runs lack something, in order.
+    """Keys of the trials whose runs lack something: the search's first, in order of numbers.
 
     Args:
         connection: A transaction.
         study: The study as it stands: trials that wait have open runs only while it runs.
         tracking_uri: Where the runs are.
-        limit: How many numbers at most.
+        limit: How many keys at most.
     """
-    query = _behind(select(trials.c.number), study, tracking_uri)
-    return list(connection.scalars(query.order_by(trials.c.number).limit(limit)))
+    query = _behind(select(trials.c.id), study, tracking_uri)
+    return list(connection.scalars(query.order_by(*SEARCH_FIRST).limit(limit)))
 
 
 def count_behind(connection: Connection, study: StudyRow, tracking_uri: str) -> int:
@@ -152,7 +152,6 @@ def _behind(query: Select[Any], study: StudyRow, tracking_uri: str) -> Select[An
     finished = trials.c.state == TrialState.FINISHED
     return query.outerjoin(mirror_runs, own).where(
         trials.c.study_id == study.id,
-        trials.c.kind == SEARCH,
         trials.c.attempts > 0,
         or_(
             run.id.is_(None),

@@ -20,6 +20,7 @@ from sqlalchemy import Connection, Update, bindparam, select, update
 from tunelab.storage.checkpoints import (
     delete_state,
     keep_best_weights,
+    keep_weights,
     pack,
     write_state,
 )
@@ -33,7 +34,7 @@ from tunelab.storage.queues import Queue, StudyQueue
 from tunelab.storage.rungs import RungLimits
 from tunelab.storage.states import EndReason, TrialState
 from tunelab.storage.tables import epochs, trials
-from tunelab.storage.trials import delete_later_epochs
+from tunelab.storage.trials import CONFIRM, delete_later_epochs
 from tunelab.training.monitor import Verdict
 from tunelab.training.records import EpochRecord
 
@@ -187,7 +188,16 @@ class Recorder:
         if self._has_state:
             delete_state(connection, self.claim.trial_id)
         keeps = outcome.end_reason.is_complete and outcome.weights
-        if keeps and outcome.best_value is not None and verdict is not None:
+        if not keeps or outcome.best_value is None or verdict is None:
+            return
+        if self.claim.kind == CONFIRM:
+            keep_weights(
+                connection,
+                self.claim.trial_id,
+                epoch=verdict.best_epoch,
+                weights=dict(outcome.weights),
+            )
+        else:
             keep_best_weights(
                 connection,
                 study_id=self.claim.study_id,

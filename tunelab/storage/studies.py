@@ -14,7 +14,7 @@ from tunelab.storage.checkpoints import delete_state
 from tunelab.storage.locks import hold
 from tunelab.storage.states import CANCELLED, TIME_OVER, EndReason, Executor, StudyState, TrialState
 from tunelab.storage.tables import studies, trials
-from tunelab.storage.trials import delete_later_epochs
+from tunelab.storage.trials import SEARCH, delete_later_epochs
 
 _LONGEST_GENERATION = 9  # digits; SQLite and PostgreSQL refuse greater integers in their own ways
 
@@ -41,6 +41,7 @@ class StudyRow:
     created_at: float
     started_at: float | None
     ended_at: float | None
+    confirmed: Mapping[str, Any] | None = None
 
     @property
     def title(self) -> str:
@@ -250,12 +251,12 @@ def take_all_back(connection: Connection, study_ids: Sequence[int]) -> None:
 
 
 def end_trials(connection: Connection, study_id: int) -> None:
-    """The study's time is over: no trial begins any more, and those that run are asked to end.
+    """The search's time is over: no trial begins any more, and those that run are asked to end.
 
     Trials that nobody ever claimed are deleted; those that wait to be continued end as they are.
     In a write transaction.
     """
-    of_study = trials.c.study_id == study_id
+    of_study = (trials.c.study_id == study_id) & (trials.c.kind == SEARCH)
     waiting = of_study & (trials.c.state == TrialState.WAITING)
     _hold_unfinished(connection, [study_id])
     connection.execute(delete(trials).where(waiting, trials.c.attempts == 0))
@@ -274,7 +275,7 @@ def end_trials(connection: Connection, study_id: int) -> None:
     )
     connection.execute(
         update(trials)
-        .where(trials.c.study_id == study_id, trials.c.state == TrialState.RUNNING)
+        .where(of_study, trials.c.state == TrialState.RUNNING)
         .values(stop_requested=True)
     )
 
@@ -289,9 +290,23 @@ def _hold_unfinished(connection: Connection, study_ids: Sequence[int]) -> None:
     )
 
 
-def data_in_use(connection: Connection) -> Sequence[str]:
-    """The folders of prepared data that some study refers to."""
-    return connection.scalars(select(studies.c.data_path).distinct()).all()
+def data_in_use(
+    connection: Connection, study_ids: Sequence[int] | None = None
+) -> set[tuple[str, str]]:
+    """Folder and digest of all prepared data that studies and their confirm runs refer to.
+
+    Args:
+        connection: A transaction.
+        study_ids: Which studies; None: all.
+    """
+    of_studies = select(studies.c.data_path, studies.c.data_digest)
+    of_trials = select(trials.c.data_path, trials.c.data_digest).where(
+        trials.c.data_path.is_not(None)
+    )
+    if study_ids is not None:
+        of_studies = of_studies.where(studies.c.id.in_(study_ids))
+        of_trials = of_trials.where(trials.c.study_id.in_(study_ids))
+    return {(path, digest) for path, digest in connection.execute(of_studies.union(of_trials))}
 
 
 def _one(connection: Connection, query: Select[Any]) -> StudyRow | None:

@@ -31,14 +31,22 @@ def data_cache(database: Database) -> Path:
     return Path(given).expanduser().absolute() if given else database.home / "fetched"
 
 
-def study_data(database: Database, study: StudyRow) -> PreparedData:
+def study_data(
+    database: Database, study: StudyRow, own: tuple[str, str] | None = None
+) -> PreparedData:
     """The study's prepared data: here, or else fetched from the data store.
+
+    Args:
+        database: The study database; fetched data lie beside it.
+        study: The study.
+        own: Path and digest of what a confirm run has in their place; None: nothing.
 
     Raises:
         TunelabError: If they are nowhere, damaged, or others than the study began with; the
             message names the study.
     """
+    path, digest = own or (study.data_path, study.data_digest)
     try:
-        return locate(Path(study.data_path), study.data_digest, data_store(), data_cache(database))
+        return locate(Path(path), digest, data_store(), data_cache(database))
     except TunelabError as error:
         raise type(error)(f"{study.title}: {error.message}", hint=error.hint) from error

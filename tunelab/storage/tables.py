@@ -4,6 +4,7 @@
 
     studies 1──n trials 1──n epochs        what was asked for, what ran, every epoch of it
                         1──n checkpoints   arrays to continue from, and the best weights
+                        1──n test_openings each time that the test rows were looked at
     leases                                 who coordinates or mirrors a study at present
     workers                                processes that claim trials
     mirror_runs                            what MLflow has been sent
@@ -63,12 +64,14 @@ studies = Table(
     Column("baseline_loss", Double, nullable=False),  # of the constant predictor, on validation
     Column("n_trials", Integer, nullable=False),
     Column("timeout_seconds", Double),
-    Column("running_seconds", Double, nullable=False),  # summed over restarts
+    Column("running_seconds", Double, nullable=False),  # of the search, summed over restarts
     Column("stop_requested", Boolean, nullable=False),
     Column("end_reason", Text),
     Column("created_at", Double, nullable=False),
     Column("started_at", Double),
     Column("ended_at", Double),
+    # What the confirm stage came to: a document of storage.confirmed; NULL before.
+    Column("confirmed", JSON(none_as_null=True)),
     UniqueConstraint("name", "generation"),
 )
 
@@ -77,8 +80,13 @@ trials = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     _study_reference(),
-    Column("kind", String(20), nullable=False),  # "trial": the search
-    Column("number", Integer, nullable=False),
+    Column("kind", String(20), nullable=False),  # "trial": the search; "confirm": a run after it
+    Column("number", Integer, nullable=False),  # within its kind
+    # Of a confirm run: the search's trial that is trained again, and with which of the seeds.
+    Column("confirms", Integer),
+    Column("repeat", Integer),
+    Column("data_path", Text),  # folder of its own prepared arrays; NULL: the study's
+    Column("data_digest", String(64)),
     Column("state", String(20), nullable=False),  # TrialState
     Column("hyperparameters", JSON, nullable=False),  # flat record
     Column("sampler_state", JSON, nullable=False),  # what rebuilds the sampler's own trial
@@ -135,6 +143,21 @@ checkpoints = Table(
     Column("created_at", Double, nullable=False),
     Column("checksum", String(64), nullable=False),  # SHA-256 of whose it is, and data
     Column("data", LargeBinary, nullable=False),
+)
+
+test_openings = Table(
+    "test_openings",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    _study_reference(),
+    Column("trial_id", Integer, ForeignKey("trials.id", ondelete="CASCADE"), nullable=False),
+    Column("test_digest", String(64), nullable=False),  # of the test rows
+    Column("opened_at", Double, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("scores", JSON(none_as_null=True)),  # NULL: whoever opened it died before the end
+    Index(None, "study_id"),
+    Index(None, "trial_id"),
+    Index(None, "test_digest"),
 )
 
 leases = Table(

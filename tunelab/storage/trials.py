@@ -12,9 +12,10 @@ from sqlalchemy import Connection, RowMapping, Select, delete, func, select, upd
 from tunelab.storage.inserts import insert_into
 from tunelab.storage.rungs import RungLimits
 from tunelab.storage.states import EndReason, TrialState
-from tunelab.storage.tables import epochs, trials
+from tunelab.storage.tables import epochs, mirror_runs, trials
 
 SEARCH = "trial"  # the kind of the trials that a search proposes
+CONFIRM = "confirm"  # and of those that train its finalists again
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,12 @@ class TrialRow:
     error: str | None
     started_at: float | None
     ended_at: float | None
+    kind: str = SEARCH
+    confirms: int | None = None
+    repeat: int | None = None
+    seed: int = 0
+    data_path: str | None = None
+    data_digest: str | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,7 @@ class EpochRow:
     signal: str
 
 
+SEARCH_FIRST = (trials.c.kind.desc(), trials.c.number)  # "trial" stands before "confirm"
 _TRIAL_COLUMNS = [trials.c[field.name] for field in fields(TrialRow)]
 _EPOCH_COLUMNS = [epochs.c[field.name] for field in fields(EpochRow)]
 
@@ -72,6 +80,11 @@ class NewTrial:
     sampler_state: Mapping[str, Any]
     seed: int
     limits: RungLimits
+    kind: str = SEARCH
+    confirms: int | None = None
+    repeat: int | None = None
+    data_path: str | None = None
+    data_digest: str | None = None
 
 
 def insert_trials(connection: Connection, study_id: int, new: Sequence[NewTrial]) -> None:
@@ -83,8 +96,12 @@ def insert_trials(connection: Connection, study_id: int, new: Sequence[NewTrial]
         [
             {
                 "study_id": study_id,
-                "kind": SEARCH,
+                "kind": trial.kind,
                 "number": trial.number,
+                "confirms": trial.confirms,
+                "repeat": trial.repeat,
+                "data_path": trial.data_path,
+                "data_digest": trial.data_digest,
                 "state": TrialState.WAITING,
                 "hyperparameters": dict(trial.hyperparameters),
                 "sampler_state": dict(trial.sampler_state),
@@ -102,6 +119,40 @@ def insert_trials(connection: Connection, study_id: int, new: Sequence[NewTrial]
     )
 
 
+def drop_unclaimed(
+    connection: Connection, study_id: int, kind: str, *, but: Iterable[int] = ()
+) -> None:
+    """Delete trials that nobody has begun, all ``but`` those numbers. In a write transaction."""
+    connection.execute(
+        delete(trials).where(
+            trials.c.study_id == study_id,
+            trials.c.kind == kind,
+            trials.c.state == TrialState.WAITING,
+            trials.c.attempts == 0,
+            trials.c.number.not_in(list(but)),
+        )
+    )
+
+
+def move_data(connection: Connection, moved: Iterable[tuple[int, str]]) -> None:
+    """Note where the same data of trials lie now: keys and paths. In a write transaction."""
+    for trial_id, path in moved:
+        connection.execute(update(trials).where(trials.c.id == trial_id).values(data_path=path))
+
+
+def train_again(connection: Connection, trial_id: int) -> None:
+    """Let a finished trial wait, to be trained from its beginning. In a write transaction."""
+    connection.execute(
+        update(trials)
+        .where(trials.c.id == trial_id, trials.c.state == TrialState.FINISHED)
+        .values(state=TrialState.WAITING, end_reason=None, ended_at=None, stop_requested=False)
+    )
+    # It ends at another time: MLflow is to be told.
+    connection.execute(
+        update(mirror_runs).where(mirror_runs.c.trial_id == trial_id).values(sent="running")
+    )
+
+
 def study_trials(
     connection: Connection,
     study_id: int,
@@ -109,9 +160,10 @@ def study_trials(
     states: Iterable[TrialState] | None = None,
     numbers: Iterable[int] | None = None,
     from_number: int = 0,
+    kind: str = SEARCH,
 ) -> list[TrialRow]:
-    """The search's trials in order of their numbers, restricted as asked."""
-    query = select(*_TRIAL_COLUMNS).where(trials.c.study_id == study_id, trials.c.kind == SEARCH)
+    """The search's trials in order of their numbers, or those of another kind, as asked."""
+    query = select(*_TRIAL_COLUMNS).where(trials.c.study_id == study_id, trials.c.kind == kind)
     if states is not None:
         query = query.where(trials.c.state.in_(list(states)))
     if from_number:
@@ -119,6 +171,12 @@ def study_trials(
     if numbers is not None:
         query = query.where(trials.c.number.in_(list(numbers)))
     return _trial_rows(connection, query.order_by(trials.c.number))
+
+
+def trials_by_id(connection: Connection, trial_ids: Iterable[int]) -> list[TrialRow]:
+    """The trials with these keys, of whatever kind: the search's first, in order of numbers."""
+    query = select(*_TRIAL_COLUMNS).where(trials.c.id.in_(list(trial_ids)))
+    return _trial_rows(connection, query.order_by(*SEARCH_FIRST))
 
 
 def latest_number(connection: Connection, study_id: int) -> int | None:
@@ -149,14 +207,16 @@ class TrialsAlike:
     n_epochs: int
 
 
-def count_trials_alike(connection: Connection, study_id: int) -> list[TrialsAlike]:
+def count_trials_alike(
+    connection: Connection, study_id: int, *, kind: str = SEARCH
+) -> list[TrialsAlike]:
     """The search's trials, counted: whatever is to be known of their numbers, in one pass."""
-    kind = (trials.c.state, trials.c.end_reason, trials.c.signal)
+    alike = (trials.c.state, trials.c.end_reason, trials.c.signal)
     query = (
-        select(*kind, func.count(), func.sum(trials.c.n_epochs))
-        .where(trials.c.study_id == study_id, trials.c.kind == SEARCH)
-        .group_by(*kind)
-        .order_by(*kind)
+        select(*alike, func.count(), func.sum(trials.c.n_epochs))
+        .where(trials.c.study_id == study_id, trials.c.kind == kind)
+        .group_by(*alike)
+        .order_by(*alike)
     )
     return [
         TrialsAlike(
@@ -183,7 +243,27 @@ def count_states(groups: Iterable[TrialsAlike]) -> dict[str, int]:
 
 def best_trial(connection: Connection, study_id: int, *, maximize: bool) -> TrialRow | None:
     """The complete trial with the best value, the earliest among equals; None if none is."""
-    query = (
+    rows = _trial_rows(connection, _best_first(study_id, maximize=maximize).limit(1))
+    return rows[0] if rows else None
+
+
+def best_trials(connection: Connection, study_id: int, n: int, *, maximize: bool) -> list[TrialRow]:
+    """The complete trials with the best values, the best first, ``n`` at most.
+
+    Of trials with equal hyperparameters the best stands for all.
+    """
+    best: list[TrialRow] = []
+    for row in connection.execute(_best_first(study_id, maximize=maximize)).mappings():
+        if len(best) == n:
+            break
+        trial = _trial_row(row)
+        if all(trial.hyperparameters != other.hyperparameters for other in best):
+            best.append(trial)
+    return best
+
+
+def _best_first(study_id: int, *, maximize: bool) -> Select[Any]:
+    return (
         select(*_TRIAL_COLUMNS)
         .where(
             trials.c.study_id == study_id,
@@ -192,17 +272,15 @@ def best_trial(connection: Connection, study_id: int, *, maximize: bool) -> Tria
             trials.c.value.is_not(None),
         )
         .order_by(trials.c.value.desc() if maximize else trials.c.value, trials.c.number)
-        .limit(1)
     )
-    rows = _trial_rows(connection, query)
-    return rows[0] if rows else None
 
 
 def set_rung_limits(connection: Connection, study_id: int, limits: RungLimits) -> None:
-    """Give every trial that runs or waits new limits. In a write transaction."""
+    """Give every trial of the search that runs or waits new limits. In a write transaction."""
     connection.execute(
         update(trials)
         .where(trials.c.study_id == study_id, trials.c.state != TrialState.FINISHED)
+        .where(trials.c.kind == SEARCH)
         .values(rung_limits=limits.to_json())
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import repeat
 
 import numpy as np
@@ -283,6 +283,22 @@ class TrainingRun:
     def weights(self) -> dict[str, Floats]:
         """Copies of the present weights by name, as ``Network.export`` gives them."""
         return self._network.export()
+
+    def load_weights(self, weights: Mapping[str, Floats]) -> None:
+        """Make the present weights those that `weights` of an equal network gave.
+
+        The state is left alone: it stays that of the last finished epoch.
+
+        Raises:
+            ValueError: If they are another network's.
+        """
+        self._network.load(weights)
+
+    def evaluate(self) -> tuple[float, float | None]:
+        """Loss and score of the present weights on the validation rows."""
+        with np.errstate(all="ignore"):
+            _, validation_loss, _, validation_score = self._evaluate()
+        return validation_loss, validation_score
 
     def predict(self, x: Floats) -> Floats:
         """Class probabilities, or targets in original units, shape (rows, n_outputs).

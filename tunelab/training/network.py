@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -175,13 +175,36 @@ class Network:
         Weights have the shape (inputs, outputs). A number is that of a dense layer, and of the
         batch norm that follows it: ``layer_1.gamma``, ``layer_1.running_mean`` ...
         """
-        exported = {}
+        return {
+            f"{prefix}.{name}": array
+            for prefix, _, arrays in self._exports()
+            for name, array in arrays.items()
+        }
+
+    def load(self, exported: Mapping[str, Floats]) -> None:
+        """Take over what `export` of an equal network gave.
+
+        Raises:
+            ValueError: If it comes from another network.
+        """
+        places = [(prefix, layer, arrays) for prefix, layer, arrays in self._exports() if arrays]
+        expected = {
+            f"{prefix}.{name}": array.shape
+            for prefix, _, arrays in places
+            for name, array in arrays.items()
+        }
+        given = {name: array.shape for name, array in exported.items()}
+        if given != expected:
+            raise ValueError(f"the weights must have the shapes {expected}, got {given}")
+        for prefix, layer, arrays in places:
+            layer.load({name: exported[f"{prefix}.{name}"] for name in arrays})
+
+    def _exports(self) -> Iterator[tuple[str, Layer, dict[str, Floats]]]:
         number = 0
         for layer in self.layers:
             arrays = layer.export()
             number += "weights" in arrays
-            exported.update({f"layer_{number}.{name}": array for name, array in arrays.items()})
-        return exported
+            yield f"layer_{number}", layer, arrays
 
     def _forward(self, plan: Plan, x: Floats) -> tuple[Floats, list[Backward]]:
         """Record all layers; return the outputs and the layers' backward passes."""

@@ -45,12 +45,15 @@ from tunelab.storage.studies import (
 )
 from tunelab.storage.study_data import study_data
 from tunelab.storage.trials import (
+    CONFIRM,
     NewTrial,
     TrialRow,
+    drop_unclaimed,
     insert_trials,
     set_rung_limits,
     study_trials,
 )
+from tunelab.tuning.confirm_stage import ConfirmStage, LostStageError
 from tunelab.tuning.flatness import Flat, Flatness
 from tunelab.tuning.optuna_study import OptunaStudy
 from tunelab.tuning.pruners import EndedTrial, make_pruner
@@ -71,13 +74,14 @@ class Progress(Enum):
 
     RUNNING = "running"
     FINISHED = "finished"  # the study has ended and says so in its row
+    CONFIRMED = "confirmed"  # so has the confirm stage; `finish` notes the study's end
     STOP_REQUESTED = "stop requested"  # by ``study stop``, from some other process
     CANCELLED = "cancelled"  # by ``study stop --now``: the study's row says so already
     SUPERSEDED = "superseded"  # another coordinator holds the lease
 
 
 class Coordinator:
-    """Runs one study's search.
+    """Runs one study's search, and behind it the confirm stage.
 
     Args:
         database: The study database.
@@ -85,6 +89,9 @@ class Coordinator:
         lease: The study's coordinator lease, held by this process.
         n_workers: Number of workers to keep busy.
         death_of: Tells what a worker of this process died of.
+
+    Attributes:
+        stage: The confirm stage, once the search has ended, if the study has one.
     """
 
     def __init__(
@@ -97,6 +104,10 @@ class Coordinator:
         death_of: Callable[[Owner], Death | None] = lambda _owner: None,
     ) -> None:
         spec = StudySpec.from_mapping(study.spec)
+        self.stage: ConfirmStage | None = None
+        self._spec = spec
+        self._confirms_less = True  # the tables may hold a confirm stage of fewer trials
+        self._search_ended: float | None = None  # when the stage began (monotonic)
         self._database = database
         self._study_id = study.id
         self._lease = lease
@@ -158,8 +169,9 @@ class Coordinator:
 
     @property
     def running_seconds(self) -> float:
-        """How long the study has run, earlier runs included."""
-        return self._seconds_before + time.monotonic() - self._started
+        """How long the search has run, earlier runs included."""
+        until = time.monotonic() if self._search_ended is None else self._search_ended
+        return self._seconds_before + until - self._started
 
     @property
     def poll_seconds(self) -> float:
@@ -189,10 +201,39 @@ class Coordinator:
             if not self._database.attempt(self._insert_proposed):
                 return Progress.SUPERSEDED
             self._proposed.clear()
+            self._go_on_searching()
         elif not self._open:
-            ended = self._end(StudyState.FINISHED, self._end_reason())
-            return Progress.FINISHED if ended else Progress.SUPERSEDED
+            return self._confirm()
         return Progress.RUNNING
+
+    def finish(self) -> bool:
+        """Note that the study has finished; false if another runs it by now."""
+        return self._end(StudyState.FINISHED, self._end_reason())
+
+    def _confirm(self) -> Progress:
+        """See the confirm stage to its end."""
+        try:
+            if self.stage is None and self._spec.confirm.enabled:
+                if self._search_ended is None:
+                    self._search_ended = time.monotonic()
+                stage = ConfirmStage(self._database, self._study_id, self._lease, self._spec)
+                stage.begin()
+                self.stage, self._confirms_less = stage, True
+            if self.stage is not None:
+                if not self.stage.look():
+                    return Progress.RUNNING
+                if self.stage.confirmation is not None:
+                    return Progress.CONFIRMED
+        except LostStageError:
+            return Progress.SUPERSEDED
+        return Progress.FINISHED if self.finish() else Progress.SUPERSEDED
+
+    def _go_on_searching(self) -> None:
+        """There are more trials by now: whatever they find is confirmed anew."""
+        self.stage, self._confirms_less = None, False
+        if self._search_ended is not None:
+            self._started += time.monotonic() - self._search_ended
+            self._search_ended = None
 
     def _note_tick(self, now: float) -> None:
         seconds = now - self._ticked
@@ -204,6 +245,9 @@ class Coordinator:
         if not renew_lease(connection, self._lease):
             return False
         insert_trials(connection, self._study_id, self._proposed)
+        if self._confirms_less:
+            drop_unclaimed(connection, self._study_id, CONFIRM)
+            update_study(connection, self._study_id, confirmed=None)
         return True
 
     def suspend(self, reason: str = STOPPED) -> bool:
@@ -243,7 +287,7 @@ class Coordinator:
         self._n_total, self._timeout = study.n_trials, study.timeout_seconds
         due = now - self._renewed > BEAT_SECONDS
         over = self._timeout is not None and self.running_seconds >= self._timeout
-        ends = over and not self._time_is_over
+        ends = over and not self._time_is_over and self._search_ended is None
         if self._running is not None:
             self._pruner.watch(self._running.read(self._open))
         limits = self._pruner.limits()

@@ -44,3 +44,19 @@ def trial_seed(study_seed: int, number: int) -> int:
     """The seed of trial ``number``'s training run; independent of the sampler's."""
     (seed,) = np.random.SeedSequence((study_seed, number)).spawn(1)[0].generate_state(1)
     return int(seed)
+
+
+def confirm_seed(study_seed: int, repeat: int) -> int:
+    """The seed of the confirm stage's run ``repeat``, of whichever finalist.
+
+    A seed of the search has 32 bits; above these stands which repeat it is, counted from 1. So it
+    equals none of the search's and none of another repeat's.
+    """
+    (seed,) = np.random.SeedSequence((study_seed, repeat)).spawn(2)[1].generate_state(1)
+    return ((repeat + 1) << 32) + int(seed)
+
+
+def split_seed(study_seed: int, repeat: int, attempt: int = 0) -> int:
+    """The seed by which the confirm stage's run ``repeat`` splits its rows; 32 bits."""
+    sequence = np.random.SeedSequence((study_seed, repeat)).spawn(3)[2]
+    return int(sequence.generate_state(attempt + 1)[attempt])

@@ -135,7 +135,13 @@ def count_of(number: int, thing: str) -> str:
 
 def _check_parts(parts: Parts, spec: SplitSpec) -> None:
     counts = np.bincount(parts, minlength=len(PART_NAMES))
-    empty = [name for name, count in zip(PART_NAMES, counts, strict=True) if count == 0]
+    # A pool that is split again has no test rows to give.
+    shares = (1.0, spec.validation, spec.test)
+    empty = [
+        name
+        for name, count, share in zip(PART_NAMES, counts, shares, strict=True)
+        if count == 0 and share > 0
+    ]
     if not empty:
         return
     dealt = "whole groups" if spec.method == "group" else "rows"

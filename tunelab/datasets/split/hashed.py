@@ -36,10 +36,11 @@ def by_group(raw: RawData, digests: Digests, spec: SplitSpec) -> Parts:  # noqa:
     if raw.groups is None:
         raise DataError("data.split.group: the data have no column of groups")
     codes, groups = texts.encode(raw.groups)
-    if len(groups) < len(PART_NAMES):
+    n_parts = len(PART_NAMES) - (spec.test == 0)
+    if len(groups) < n_parts:
         raise DataError(
             f"data.split.group: column {spec.group} has {count_of(len(groups), 'group')}, and "
-            f"three parts need at least {len(PART_NAMES)}",
+            f"{'three' if spec.test else 'two'} parts need at least {n_parts}",
             hint="choose another column, or another data.split.method",
         )
     parts: Parts = part_of(uniforms(text_digests(groups), "group", spec.seed), spec)[codes]

@@ -73,3 +73,28 @@ class Backend(Protocol):
             state: Of an earlier run with the same arguments, to continue from.
             should_stop: Read before every step; once true, the iteration ends.
         """
+
+    def evaluate(
+        self,
+        hyperparameters: Hyperparameters,
+        weights: Mapping[str, Any],
+        data: TrainingData,
+        *,
+        loss: str | None,
+        score: str,
+    ) -> tuple[float, float | None]:
+        """Judge the weights of an earlier run; nothing is trained.
+
+        Args:
+            hyperparameters: Of that run.
+            weights: What its ``weights`` gave.
+            data: That run's training rows, and as validation rows those to judge it by.
+            loss: See ``start``; likewise ``score``.
+            score: See ``loss``.
+
+        Returns:
+            Loss and score on the validation rows of ``data``.
+
+        Raises:
+            ValueError: If the weights belong to another network.
+        """

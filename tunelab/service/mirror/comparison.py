@@ -19,6 +19,7 @@ from tunelab.service.mirror.study_record import (
     add_counts,
     add_results,
     identity_tags,
+    read_confirmed,
     study_params,
     study_status,
     study_tags,
@@ -32,11 +33,14 @@ from tunelab.storage.mirror_runs import all_runs, last_end
 from tunelab.storage.studies import study_by_id
 from tunelab.storage.sweeps import slot_of_study
 from tunelab.storage.trials import (
+    CONFIRM,
+    SEARCH,
     EpochRow,
     TrialRow,
     count_trials,
     study_curves,
     study_trials,
+    trials_by_id,
 )
 
 _SLICE = 100  # trials whose epochs are held in memory at a time
@@ -129,12 +133,16 @@ class _Comparison:
         with database.read() as connection:
             self._study = study_by_id(connection, study_id)
             rows = all_runs(connection, study_id, without_credentials(tracking.uri))
-            trials = study_trials(connection, study_id)
+            trials = [
+                trial
+                for kind in (SEARCH, CONFIRM)
+                for trial in study_trials(connection, study_id, kind=kind)
+            ]
             slot = slot_of_study(connection, study_id)
             self._sweep_tags = tags_of_latest(connection, self._study) or {}
         self._slot_tags = {} if slot is None else slot_tags(slot)
         self._remembered = {row.run_id for row in rows}
-        self._numbers = [trial.number for trial in trials if trial.attempts]
+        self._keys = [trial.id for trial in trials if trial.attempts]
         self._spec = effective_spec(self._study)
         self._writer = TrialWriter(self._spec, self._study.reference)
         self._identity = identity_tags(self._study)
@@ -151,8 +159,8 @@ class _Comparison:
         if experiment and self._sweep_tags:
             lacking = self._tracking.lacking_tags(experiment, self._sweep_tags)
             self._differences.wrong_labels += len(lacking)
-        for start in range(0, len(self._numbers), _SLICE):
-            self._check_trials(runs, parent, self._numbers[start : start + _SLICE])
+        for start in range(0, len(self._keys), _SLICE):
+            self._check_trials(runs, parent, self._keys[start : start + _SLICE])
         # What is left stands for nothing that the study database knows.
         strays = list(runs.kept.values())
         self._differences.stray_runs += len(strays)
@@ -175,10 +183,12 @@ class _Comparison:
             counts = count_trials(connection, self._study.id)
             ended = last_end(connection, self._study.id)
             trials = study_trials(connection, self._study.id)
+            confirmed = read_confirmed(connection, self._study)
         wanted = Entries(tags=tags)
         maximize = self._spec.objective.direction == "maximize"
         add_results(wanted, trials, Progress(), 0, maximize=maximize)
         add_counts(wanted, Standing(self._study, counts, None, None, ended))
+        confirmed.add(wanted)
         # A budget that was extended keeps the number that it began with: params do not change.
         params = study_params(self._spec)
         wanted.params = {key: run.params.get(key, text) for key, text in params.items()}
@@ -188,13 +198,13 @@ class _Comparison:
             return None
         return run
 
-    def _check_trials(self, runs: Sorted, parent: FoundRun | None, numbers: Sequence[int]) -> None:
+    def _check_trials(self, runs: Sorted, parent: FoundRun | None, keys: Sequence[int]) -> None:
         with self._database.read() as connection:
-            trials = study_trials(connection, self._study.id, numbers=numbers)
+            trials = trials_by_id(connection, keys)
             curves = study_curves(connection, dict.fromkeys((trial.id for trial in trials), 0))
         for trial in trials:
             self._progressed()
-            run = runs.kept.pop(self._writer.identity(trial.number), None)
+            run = runs.kept.pop(self._writer.identity(trial), None)
             if run is None:
                 self._differences.missing_runs += 1
                 continue

@@ -38,6 +38,8 @@ from tunelab.service.mirror.study_record import (
     description,
     experiment_tags,
     identity_tags,
+    read_confirmed,
+    run_name,
     study_params,
     study_status,
     study_tags,
@@ -75,6 +77,7 @@ from tunelab.storage.trials import (
     study_curves,
     study_trials,
     trial_curve,
+    trials_by_id,
 )
 
 SLICE = 50  # trials a pass: so much is sent at most before it is remembered
@@ -121,7 +124,7 @@ class Projection:
         self._unremembered: dict[str, FoundRun] | None = None
         self._coloured: set[str] | None = None
         self._skipped: set[int] = set()
-        self._running: dict[int, float] = {}  # number of a trial that runs -> when it was sent
+        self._running: dict[int, float] = {}  # key of a trial that runs -> when it was sent
         self._doubtful = False  # a request was given up: it may have made a run all the same
 
     def run_pass(self) -> bool:
@@ -147,14 +150,14 @@ class Projection:
             study = study_by_id(connection, self._study_id)
         parent = self._parent_run(study)
         with self._database.read() as connection:
-            numbers = trials_behind(
+            keys = trials_behind(
                 connection,
                 study,
                 self._uri,
                 limit=SLICE + len(self._skipped) + len(self._running),
             )
-            numbers = [number for number in numbers if number not in self._skipped]
-            trials = study_trials(connection, study.id, numbers=numbers) if numbers else []
+            keys = [key for key in keys if key not in self._skipped]
+            trials = trials_by_id(connection, keys) if keys else []
             trials = [trial for trial in trials if self._is_due(study, trial)]
             known = trial_runs(connection, study.id, self._uri, [trial.id for trial in trials])
             curves = self._curves(connection, trials, known)
@@ -214,6 +217,7 @@ class Projection:
             ended = last_end(connection, study.id)
             runs = trial_runs(connection, study.id, self._uri, [best.id] if best else [])
             sweep = tags_of_latest(connection, study)
+            confirmed = read_confirmed(connection, study)
         best_run = runs.get(best.id) if best else None
         wanted = replace(
             sent,
@@ -223,6 +227,7 @@ class Projection:
             n_trials=study.n_trials,
             best=best.number if best and best_run else None,
             study_file=sha256(self._study_file.encode()).hexdigest()[:16],
+            confirmed=confirmed.fingerprint,
             sweep=sent.sweep if sweep is None else fingerprint(sweep),
         )
         if wanted == sent:
@@ -237,8 +242,11 @@ class Projection:
         )
         standing = Standing(study, counts, best, best_run.run_id if best_run else None, ended)
         add_counts(entries, standing)
+        confirmed.add(entries)
         entries.tags |= self._slot_tags
-        entries.tags[NOTE_TAG] = description(standing, self._spec, parent.experiment_id)
+        entries.tags[NOTE_TAG] = description(
+            standing, self._spec, parent.experiment_id, confirmed.found
+        )
         self._tracking.log(parent.run_id, entries)
         if wanted.study_file != sent.study_file:
             text = self._study_file
@@ -288,9 +296,9 @@ class Projection:
             for trial in trials:
                 run = known.get(trial.id)
                 if trial.state is TrialState.RUNNING:
-                    self._running[trial.number] = time.monotonic()
+                    self._running[trial.id] = time.monotonic()
                 else:
-                    self._running.pop(trial.number, None)
+                    self._running.pop(trial.id, None)
                 is_best = best is not None and trial.id == best.id
                 try:
                     done.append(
@@ -298,7 +306,7 @@ class Projection:
                     )
                 except RunGoneError:
                     # Somebody deleted this run in MLflow; that is respected, until the next start.
-                    self._skipped.add(trial.number)
+                    self._skipped.add(trial.id)
                 self._progressed()
         finally:
             self._remember(done)
@@ -313,7 +321,7 @@ class Projection:
         """Whether to send what the trial's run lacks now; new epochs alone can wait a little."""
         if trial.state is not TrialState.RUNNING or study.state is not StudyState.RUNNING:
             return True
-        since = time.monotonic() - self._running.get(trial.number, -math.inf)
+        since = time.monotonic() - self._running.get(trial.id, -math.inf)
         return since >= CURVE_SECONDS
 
     def _send_trial(
@@ -341,9 +349,7 @@ class Projection:
                 tags = {**self._identity, **writer.tags(trial), **end_tags}
                 tags[PARENT_TAG] = parent.run_id
                 began = milliseconds(trial.started_at or 0.0)
-                run_id = tracking.create(
-                    parent.experiment_id, trial_name(trial.number), began, tags
-                )
+                run_id = tracking.create(parent.experiment_id, run_name(trial), began, tags)
             else:
                 run_id = found.run_id
                 entries.tags = {**writer.tags(trial), **end_tags, PARENT_TAG: parent.run_id}
@@ -400,7 +406,7 @@ class Projection:
                 parent.experiment_id, self._identity, since=milliseconds(since)
             )
             self._unremembered = {run.tags.get(IDENTITY_TAG, ""): run for run in found}
-        return self._unremembered.get(self._writer.identity(trial.number))
+        return self._unremembered.get(self._writer.identity(trial))
 
     def _remove_doubles(self, parent: MirrorRun) -> None:
         """Delete runs that a slow server made after the client had given up and asked again."""

@@ -17,6 +17,7 @@ class Sent:
     best: int | None = None
     study_file: str = ""
     picture: int | None = None
+    confirmed: str = ""  # fingerprint of what the confirm stage came to
     sweep: str = ""  # of the tags that its experiment has of a sweep
 
     def to_text(self) -> str:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
+
+from sqlalchemy import Connection
 
 from tunelab.service.mirror.messages import (
     CREATED_TAG,
@@ -17,9 +20,11 @@ from tunelab.service.mirror.messages import (
     milliseconds,
 )
 from tunelab.spec.study import StudySpec
+from tunelab.storage.confirmed import Confirmation
+from tunelab.storage.openings import Opening, study_openings
 from tunelab.storage.states import EndReason, StudyState, TrialState
 from tunelab.storage.studies import StudyRow
-from tunelab.storage.trials import TrialRow
+from tunelab.storage.trials import SEARCH, TrialRow
 
 
 @dataclass(frozen=True)
@@ -140,12 +145,69 @@ def add_counts(entries: Entries, standing: Standing) -> None:
         entries.add(f"trials/{reason}", counts[reason], now, step)
 
 
+@dataclass(frozen=True)
+class Confirmed:
+    """What the study's run shows of the confirm stage.
+
+    Attributes:
+        found: What it came to; None while it has not.
+        openings: Each time that the test rows were opened.
+    """
+
+    found: Confirmation | None
+    openings: Sequence[Opening]
+
+    def add(self, entries: Entries) -> None:
+        """Metrics and tags, at step 0: of several stages the latest is what MLflow shows."""
+        if self.openings:
+            latest = self.openings[-1]
+            now = milliseconds(latest.opened_at)
+            entries.add("test/openings", len(self.openings), now)
+            for name, value in (latest.scores or {}).items():
+                entries.add(f"test/{name}", value, now)
+            entries.tags["tunelab.test.openings"] = str(len(self.openings))
+        found = self.found
+        if found is None:
+            return
+        now = milliseconds(found.at)
+        entry = found.of(found.pick)
+        if entry is not None:
+            entries.add("confirm/mean", entry.mean, now)
+            entries.add("confirm/half_width", entry.half_width, now)
+        entries.add("confirm/optimism", found.optimism, now)
+        entries.add("confirm/seeds", found.n_seeds, now)
+        entries.tags["tunelab.pick"] = "none" if found.pick is None else str(found.pick)
+        entries.tags["tunelab.pick.tied"] = found.tie_sentence
+        entries.tags["tunelab.pick.winner"] = found.winner_sentence
+        entries.tags["tunelab.pick.optimism"] = found.optimism_sentence
+
+    @property
+    def fingerprint(self) -> str:
+        """Another text for anything else to show; empty for nothing."""
+        entries = Entries()
+        self.add(entries)
+        if not entries:
+            return ""
+        return sha256(f"{entries.points}{sorted(entries.tags.items())}".encode()).hexdigest()[:16]
+
+
+def read_confirmed(connection: Connection, study: StudyRow) -> Confirmed:
+    """Read what the study's run is to show of the confirm stage."""
+    found = None if study.confirmed is None else Confirmation.from_json(study.confirmed)
+    return Confirmed(found, study_openings(connection, study.id))
+
+
 def n_complete(counts: Mapping[str, int]) -> int:
     """Trials that count as full results."""
     return sum(counts[reason] for reason in EndReason if reason.is_complete)
 
 
-def description(standing: Standing, spec: StudySpec, experiment_id: str) -> str:
+def description(
+    standing: Standing,
+    spec: StudySpec,
+    experiment_id: str,
+    confirmation: Confirmation | None = None,
+) -> str:
     """The study's run in words: the best trial first, then the counts."""
     best, counts = standing.best, standing.counts
     if best is None or best.value is None:
@@ -164,10 +226,13 @@ def description(standing: Standing, spec: StudySpec, experiment_id: str) -> str:
     state = str(standing.study.state)
     reason = standing.study.end_reason
     ends = ", ".join(f"{counts[end]} {end}" for end in EndReason if counts[end])
+    sentences = [] if confirmation is None else confirmation.sentences
     return "\n".join(
         [
             first,
             "",
+            *(f"- {sentence}" for sentence in sentences),
+            *([""] if sentences else []),
             f"{counts[TrialState.FINISHED]} of {standing.study.n_trials} trials have ended"
             + (f": {ends}" if ends else ""),
             "",
@@ -182,8 +247,18 @@ def _ended(state: str) -> str:
     return "been stopped" if state == StudyState.STOPPED else state
 
 
+def run_name(trial: TrialRow) -> str:
+    """Name of a trial's run: ``trial-008``, or ``confirm-008-seed-2`` of one that trains it again.
+
+    Seeds count from 0.
+    """
+    if trial.kind == SEARCH:
+        return trial_name(trial.number)
+    return f"confirm-{trial.confirms:03d}-seed-{trial.repeat}"
+
+
 def trial_name(number: int) -> str:
-    """Name of a trial's run.
+    """Name of the run of a trial of the search.
 
     >>> trial_name(8)
     'trial-008'

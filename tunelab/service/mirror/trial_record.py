@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from tunelab.service.mirror.messages import (
+    CONFIRMS_TAG,
     IDENTITY_TAG,
     KIND_TAG,
     NOTE_TAG,
+    REPEAT_TAG,
     TRIAL_TAG,
     Entries,
     Status,
@@ -54,17 +56,17 @@ class TrialWriter:
             return metric
         return "accuracy" if self.spec.task == "classification" else "rmse"
 
-    def identity(self, number: int) -> str:
+    def identity(self, trial: TrialRow) -> str:
         """What tells the trial's run from all others of this study's database."""
-        return f"{self.title}/{number}"
+        kind = "" if trial.kind == SEARCH else f"{trial.kind}-"
+        return f"{self.title}/{kind}{trial.number}"
 
     def tags(self, trial: TrialRow) -> dict[str, str]:
         """The tags that a run has from its beginning."""
-        return {
-            TRIAL_TAG: str(trial.number),
-            IDENTITY_TAG: self.identity(trial.number),
-            KIND_TAG: SEARCH,
-        }
+        own = {TRIAL_TAG: str(trial.number)}
+        if trial.kind != SEARCH:
+            own = {CONFIRMS_TAG: str(trial.confirms), REPEAT_TAG: str(trial.repeat)}
+        return {**own, IDENTITY_TAG: self.identity(trial), KIND_TAG: trial.kind}
 
     def end_tags(self, trial: TrialRow, curve: Sequence[EpochRow]) -> dict[str, str]:
         """The tags that say how the trial ended."""
@@ -90,8 +92,9 @@ class TrialWriter:
             entries.add(f"hp/{name}", value, now)
             if name in logarithmic and value > 0:
                 entries.add(f"hp/log10_{name}", math.log10(value), now)
-        entries.params["trial_number"] = str(trial.number)
-        entries.add("trial_number", trial.number, now)
+        number = trial.number if trial.confirms is None else trial.confirms
+        entries.params["trial_number"] = str(number)
+        entries.add("trial_number", number, now)
 
     @property
     def curve_keys(self) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -80,3 +81,10 @@ class Layer(ABC):
     def export(self) -> dict[str, Floats]:
         """Named copies of what the layer holds, in usual shapes, to use outside the engine."""
         return {}
+
+    def load(self, arrays: Mapping[str, Floats]) -> None:  # noqa: B027 (most have nothing)
+        """Take over what `export` of a layer of the same shape gave.
+
+        Raises:
+            ValueError: If a shape does not fit.
+        """

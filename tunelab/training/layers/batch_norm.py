@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from tunelab.training.arrays import Floats
@@ -125,3 +127,9 @@ class BatchNorm(Layer):
             "running_mean": mean.copy(),
             "running_variance": variance.copy(),
         }
+
+    def load(self, arrays: Mapping[str, Floats]) -> None:
+        """See :class:`tunelab.training.layers.base.Layer`."""
+        (gamma, beta), (mean, variance) = self.affine.value, self.running.value
+        gamma[...], beta[...] = arrays["gamma"], arrays["beta"]
+        mean[...], variance[...] = arrays["running_mean"], arrays["running_variance"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from tunelab.training.arrays import Floats
@@ -61,6 +63,12 @@ class Dense(Layer):
             arrays["bias"] = self.bias.value.copy()
         return arrays
 
+    def load(self, arrays: Mapping[str, Floats]) -> None:
+        """See :class:`tunelab.training.layers.base.Layer`."""
+        self.weights.value[...] = arrays["weights"]
+        if self.bias is not None:
+            self.bias.value[...] = arrays["bias"]
+
 
 class InputDense(Layer):
     """The first layer: ``y = [x 1] [W; b]``, with the bias as the last row of one matrix.
@@ -116,6 +124,13 @@ class InputDense(Layer):
             arrays["bias"] = value[n].copy()
         return arrays
 
+    def load(self, arrays: Mapping[str, Floats]) -> None:
+        """See :class:`tunelab.training.layers.base.Layer`."""
+        n, value = self.n_inputs, self.matrix.value
+        value[:n] = arrays["weights"]
+        if len(value) > n:
+            value[n] = arrays["bias"]
+
 
 class OutputDense(Layer):
     """The last layer, transposed: ``y' = W' x' + b``, shape (outputs, batch).
@@ -161,3 +176,8 @@ class OutputDense(Layer):
     def export(self) -> dict[str, Floats]:
         """``weights``, shape (inputs, outputs), and ``bias``, shape (outputs,)."""
         return {"weights": self.weights.value.T.copy(), "bias": self.bias.value.copy()}
+
+    def load(self, arrays: Mapping[str, Floats]) -> None:
+        """See :class:`tunelab.training.layers.base.Layer`."""
+        self.weights.value[...] = arrays["weights"].T
+        self.bias.value[...] = arrays["bias"]
