@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import closing
 from typing import Any
 
 from tunelab.cli.console import is_terminal, put, put_json, put_lines, tell, terminal_width
 from tunelab.cli.formats import NOTHING, ago, instant
-from tunelab.cli.signals import two_step_signals
+from tunelab.cli.serving import Serving
 from tunelab.cli.tables import Column, tab_separated, table
-from tunelab.service.stop import StopRequest, available_cores
+from tunelab.service.stop import available_cores
 from tunelab.service.summary import SCHEMA
 from tunelab.service.worker_service import WorkerService
 from tunelab.storage.engine import Database
-from tunelab.storage.location import database_url
-from tunelab.storage.outages import OUTAGE_SECONDS, Patience
-from tunelab.storage.schema import open_database
 from tunelab.storage.states import StudyState
 from tunelab.storage.studies import get_study
 from tunelab.storage.workers import WorkerRow, all_workers
@@ -38,31 +34,20 @@ def run_and_tell(name: str | None, n_workers: int | None, max_trials: int | None
         NotFoundError: If there is no such study.
         DatabaseError: If the database cannot be opened.
     """
-    stop = StopRequest()
-    services: list[WorkerService] = []
-
-    def kill() -> None:
-        for service in services:
-            service.kill()
-
-    def should_leave() -> bool:
-        return stop.signal is not None
-
-    with two_step_signals(stop.request, before_exit=kill):
-        patience = Patience(OUTAGE_SECONDS, should_leave, tell)
-        with closing(open_database(database_url(), create=False, patience=patience)) as database:
-            study = None
-            if name is not None:
-                study = database.fetch(lambda connection: get_study(connection, name))
-                if study.state is not StudyState.RUNNING:
-                    tell(f"{study.title} does not run: it is {study.state}")
-                    return 0
-            n_workers = n_workers or available_cores()
-            service = WorkerService(database, n_workers, study=study, max_trials=max_trials)
-            services.append(service)
-            for line in service.run(should_leave):
-                tell(line)
-    return 0 if stop.signal is None else 128 + stop.signal
+    serving = Serving()
+    with serving.on_database() as database:
+        study = None
+        if name is not None:
+            study = database.fetch(lambda connection: get_study(connection, name))
+            if study.state is not StudyState.RUNNING:
+                tell(f"{study.title} does not run: it is {study.state}")
+                return 0
+        n_workers = n_workers or available_cores()
+        service = WorkerService(database, n_workers, study=study, max_trials=max_trials)
+        serving.kill = service.kill
+        for line in service.run(serving.should_leave):
+            tell(line)
+    return serving.exit_code
 
 
 def show_workers(database: Database, *, as_json: bool) -> None:

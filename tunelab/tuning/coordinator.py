@@ -62,11 +62,11 @@ from tunelab.tuning.samplers import trial_seed
 from tunelab.tuning.standard_errors import ValidationRows, standard_error
 from tunelab.tuning.warm_start import Configuration, fitting
 
-POLL_SECONDS = 0.02
+POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.02, 0.1
 HOUSEKEEPING_SECONDS = 0.5
 LIMITS_SECONDS = 1.0  # between two times that running trials get new limits: workers read as often
 _AWAY_SECONDS = 10.0  # without housekeeping: an outage, or a machine that slept
-MAX_AHEAD = 8  # trials asked ahead for each worker, at most
+MAX_AHEAD = 8  # trials that run or wait for each worker, at most
 
 
 class Progress(Enum):
@@ -175,8 +175,8 @@ class Coordinator:
 
     @property
     def poll_seconds(self) -> float:
-        """How long to wait between ticks: short while trials are short."""
-        return POLL_SECONDS if self._trial_seconds < 1 else 5 * POLL_SECONDS
+        """How long to wait between ticks: a tenth of a trial, within limits."""
+        return min(max(POLL_SECONDS, 0.1 * self._trial_seconds), _LONGEST_POLL_SECONDS)
 
     def tick(self) -> Progress:
         """Do what there is to do now, and return at once.
@@ -388,11 +388,11 @@ class Coordinator:
         if self._n_workers == 1:
             # One trial trains, one waits: trial k is proposed once all before k - 1 have ended.
             return min(self._open, default=self._next) >= self._next - 1
+        # Trials that end within two ticks have one that waits behind them.
         # On a busy machine, and where proposals take long, ticks are rarer than they should be.
-        pause = max(self._tick_seconds, POLL_SECONDS)
-        ahead = self._n_workers * math.ceil(2 * pause / self._trial_seconds)
-        outstanding = max(self._n_workers + 1, min(ahead, MAX_AHEAD * self._n_workers))
-        return len(self._open) < outstanding
+        pause = max(self._tick_seconds, self.poll_seconds)
+        ahead = math.ceil(self._n_workers * 2 * pause / self._trial_seconds)
+        return len(self._open) < min(self._n_workers + ahead, MAX_AHEAD * self._n_workers)
 
     def _is_flat(self) -> bool:
         """Whether to propose nothing, because the study is flat as far as a proposal may know.
