@@ -16,14 +16,8 @@ from tunelab.spec.study import StudySpec
 from tunelab.storage.schema import open_database
 from tunelab.storage.states import SlotState, StudyState
 from tunelab.storage.studies import create_study, delete_study, mark_ended, mark_started
-from tunelab.storage.sweeps import (
-    claim_slot,
-    end_slot,
-    mark_launched,
-    put_sweep,
-    record_late,
-    remove_sweep,
-)
+from tunelab.storage.sweep_slots import claim_slot, end_slot, mark_launched, record_late
+from tunelab.storage.sweeps import put_sweep, remove_sweep
 from tunelab.storage.tables import sweep_slots
 
 with warnings.catch_warnings():

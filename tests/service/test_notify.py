@@ -26,7 +26,8 @@ from tunelab.storage.schema import open_database
 from tunelab.storage.states import Executor, SlotState
 from tunelab.storage.studies import create_study
 from tunelab.storage.sweep_outcomes import TELL_SECONDS, untold_outcomes
-from tunelab.storage.sweeps import put_sweep, record_late
+from tunelab.storage.sweep_slots import record_late
+from tunelab.storage.sweeps import put_sweep
 from tunelab.storage.tables import sweep_slots
 
 

@@ -18,14 +18,8 @@ from tunelab.service.sweeps.scheduler import Scheduler
 from tunelab.spec.study import StudySpec
 from tunelab.storage.states import Executor, SlotState, StudyState
 from tunelab.storage.studies import all_studies, create_study, mark_ended
-from tunelab.storage.sweeps import (
-    all_sweeps,
-    claim_slot,
-    get_sweep,
-    pause_sweep,
-    put_sweep,
-    sweep_history,
-)
+from tunelab.storage.sweep_slots import claim_slot, sweep_history
+from tunelab.storage.sweeps import all_sweeps, get_sweep, pause_sweep, put_sweep
 
 
 def utc(text):

@@ -17,7 +17,8 @@ from tunelab.storage.sweep_outcomes import (
     take_on_telling,
     untold_outcomes,
 )
-from tunelab.storage.sweeps import end_slot, queue_slot, record_late, remove_sweep, slot_of_study
+from tunelab.storage.sweep_slots import end_slot, queue_slot, record_late, slot_of_study
+from tunelab.storage.sweeps import remove_sweep
 from tunelab.storage.tables import studies, sweep_slots, trials
 from tunelab.storage.trials import NewTrial, insert_trials
 

@@ -15,27 +15,29 @@ from tunelab.spec.study import StudySpec
 from tunelab.storage.leases import GRACE_SECONDS
 from tunelab.storage.states import SlotState, StudyState
 from tunelab.storage.studies import create_study, delete_study, mark_ended
-from tunelab.storage.sweeps import (
+from tunelab.storage.sweep_slots import (
     LostSlotError,
-    all_sweeps,
     claim_queued,
     claim_slot,
     end_slot,
-    get_sweep,
     give_up_slots,
     has_lost_slots,
     mark_launched,
     obstacle,
-    pause_sweep,
-    put_sweep,
     queue_slot,
     record_late,
-    remove_sweep,
     renew_slot,
-    report_problem,
-    resume_sweep,
     sweep_history,
     take_up_slot,
+)
+from tunelab.storage.sweeps import (
+    all_sweeps,
+    get_sweep,
+    pause_sweep,
+    put_sweep,
+    remove_sweep,
+    report_problem,
+    resume_sweep,
 )
 from tunelab.storage.tables import studies, sweep_slots
 
@@ -397,7 +399,7 @@ import time
 from tunelab.storage.owners import Owner
 from tunelab.storage.schema import open_database
 from tunelab.storage.studies import create_study
-from tunelab.storage.sweeps import claim_slot, mark_launched
+from tunelab.storage.sweep_slots import claim_slot, mark_launched
 
 VALUES = dict.fromkeys(["spec_hash", "data_digest", "data_path"], "")
 
@@ -438,7 +440,7 @@ def test_six_controllers_start_forty_slots_and_each_of_them_once(sweeps):
 TAKE_UP = (
     CONTROLLER
     + """
-from tunelab.storage.sweeps import take_up_slot
+from tunelab.storage.sweep_slots import take_up_slot
 
 def work(url):
     database = open_database(url)

@@ -24,8 +24,8 @@ from tunelab.storage.clock import database_time
 from tunelab.storage.engine import Database
 from tunelab.storage.location import database_url
 from tunelab.storage.schema import open_database
+from tunelab.storage.sweep_slots import SlotRow, sweep_history
 from tunelab.storage.sweeps import (
-    SlotRow,
     SweepRow,
     all_sweeps,
     get_sweep,
@@ -33,7 +33,6 @@ from tunelab.storage.sweeps import (
     put_sweep,
     remove_sweep,
     resume_sweep,
-    sweep_history,
 )
 
 

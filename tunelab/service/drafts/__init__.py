@@ -1,7 +1,7 @@
 """From a file of data to a study file that says why each of its lines is as it is.
 
-``columns`` gives each column its part, ``plan`` decides the rest, ``page`` writes it down, and
-``writing`` tries the result out before it appears.
+``columns`` gives each column its part, ``missing``, ``plan`` and ``budget`` decide the rest of the
+``draft``, ``page`` writes it down, and ``writing`` tries the result out before it appears.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from tunelab.datasets.sources.flaws import counted
 from tunelab.service.drafts.columns import Role
-from tunelab.service.drafts.plan import Draft, Reasoned
+from tunelab.service.drafts.draft import Draft, Reasoned
 from tunelab.spec.yaml_writer import flow
 
 _WIDTH = 100

@@ -32,9 +32,11 @@ from tunelab.errors import (
     nearest,
 )
 from tunelab.service.drafts import plan
+from tunelab.service.drafts.budget import space_and_search
 from tunelab.service.drafts.columns import Role, notes_on, role_of
+from tunelab.service.drafts.draft import Draft
+from tunelab.service.drafts.missing import kept_rows, settle_missing
 from tunelab.service.drafts.page import page
-from tunelab.service.drafts.plan import Draft
 from tunelab.service.estimate import rehearse
 from tunelab.spec.data_rules import path as path_rule
 from tunelab.spec.rules import RefusedError
@@ -171,13 +173,13 @@ def _draft(
             raise DataError(f"{sheet.file}: the target {short(target.facts.name)} is empty")
     task = plan.task_of(targets, asked_task)
     roles = list(_roles(sheet, targets, task.value, left_out))
-    roles, missing = plan.settle_missing(roles, targets)
+    roles, missing = settle_missing(roles, targets)
     _check_features(sheet, roles)
-    n_rows = plan.kept_rows(roles, targets, missing.value)
+    n_rows = kept_rows(roles, targets, missing.value)
     n_outputs = len(targets) if task.value == "regression" else len(targets[0].counts)
     split, other_splits = plan.split_of(n_rows, roles, task.value)
     metric, uneven = plan.metric_of(targets, task.value)
-    space, search = plan.space_and_search(
+    space, search = space_and_search(
         n_rows=n_rows,
         n_inputs=sum(role.n_inputs for role in roles),
         n_outputs=n_outputs,

@@ -31,7 +31,7 @@ from tunelab.service.summary import effective_spec
 from tunelab.storage.engine import Database
 from tunelab.storage.mirror_runs import all_runs, last_end
 from tunelab.storage.studies import study_by_id
-from tunelab.storage.sweeps import slot_of_study
+from tunelab.storage.sweep_slots import slot_of_study
 from tunelab.storage.trials import (
     CONFIRM,
     SEARCH,

@@ -68,7 +68,7 @@ from tunelab.storage.mirror_runs import (
 )
 from tunelab.storage.states import StudyState, TrialState
 from tunelab.storage.studies import StudyRow, study_by_id
-from tunelab.storage.sweeps import slot_of_study
+from tunelab.storage.sweep_slots import slot_of_study
 from tunelab.storage.trials import (
     EpochRow,
     TrialRow,

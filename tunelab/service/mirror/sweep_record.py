@@ -26,7 +26,8 @@ from tunelab.storage.engine import Database
 from tunelab.storage.states import SlotState
 from tunelab.storage.studies import StudyRow, find_study
 from tunelab.storage.sweep_outcomes import SweepOutcome, latest_outcome
-from tunelab.storage.sweeps import SlotRow, SweepRow, all_sweeps, find_sweep
+from tunelab.storage.sweep_slots import SlotRow
+from tunelab.storage.sweeps import SweepRow, all_sweeps, find_sweep
 
 if TYPE_CHECKING:
     from tunelab.service.mirror.tracking import Tracking

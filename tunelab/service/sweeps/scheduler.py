@@ -23,11 +23,9 @@ from tunelab.storage.outages import OutageError
 from tunelab.storage.owners import Owner
 from tunelab.storage.states import SlotState
 from tunelab.storage.studies import StudyRow
-from tunelab.storage.sweeps import (
+from tunelab.storage.sweep_slots import (
     LostSlotError,
     SlotClaim,
-    SweepRow,
-    all_sweeps,
     claim_queued,
     claim_slot,
     end_slot,
@@ -41,6 +39,7 @@ from tunelab.storage.sweeps import (
     renew_slot,
     take_up_slot,
 )
+from tunelab.storage.sweeps import SweepRow, all_sweeps
 
 Launch = Callable[
     [Database, StudySpec, Callable[[Connection, StudyRow], None]],
