@@ -130,7 +130,8 @@ class Folder:
 
     def check_whole(self, n_trials: int) -> None:
         """The study has finished, every trial once, none stuck, numbers without gaps."""
-        rows = self.sql("SELECT number, state, end_reason, n_epochs, id FROM trials ORDER BY 1")
+        query = "SELECT number, state, end_reason, n_epochs, id FROM trials WHERE kind = 'trial'"
+        rows = self.sql(f"{query} ORDER BY 1")
         assert [row[0] for row in rows] == list(range(n_trials))
         assert {row[1] for row in rows} == {"finished"}
         assert "failed" not in {row[2] for row in rows}

@@ -73,10 +73,16 @@ def test_controller_mirror_and_three_workers_run_a_study_though_one_worker_is_ki
     assert {worker["pid"] for worker in listed} == set(children(workers))
     assert {worker["serves"] for worker in listed} == {None}
     folder.write_study(12)
-    assert folder.tunelab("study", "submit", "small.yaml") == "small #1\n"
+    given = folder.study_file.read_text()
+    folder.study_file.write_text(given.replace("confirm: off", "confirm: {finalists: 1, seeds: 1}"))
+    submitted = processes.start("study", "submit", "small.yaml")
     os.kill(folder.wait_for_trainer(), signal.SIGKILL)
+    assert submitted.wait(30) == 0
     folder.wait_for("SELECT state = 'finished' FROM studies", seconds=90)
-    folder.wait_for("SELECT count(*) = 13 FROM mirror_runs")
+    confirmation = folder.json("study", "show", "small")["confirmation"]
+    assert confirmation["test"]["rows"] == 359
+    n_runs = 13 + confirmation["runs"]["finished"]
+    folder.wait_for(f"SELECT count(*) = {n_runs} FROM mirror_runs")
     folder.wait_for(
         "SELECT count(*) = 0 FROM mirror_runs WHERE trial_id > 0 AND sent <> 'finished'"
     )
@@ -90,7 +96,7 @@ def test_controller_mirror_and_three_workers_run_a_study_though_one_worker_is_ki
     assert folder.sql("SELECT count(*) FROM leases WHERE owner IS NOT NULL") == [(0,)]
     with sqlite3.connect(folder.path / "mlflow.db") as mlflow:
         statuses = mlflow.execute("SELECT status, count(*) FROM runs GROUP BY status").fetchall()
-    assert sum(n for _, n in statuses) == 13
+    assert sum(n for _, n in statuses) == n_runs
     assert "RUNNING" not in dict(statuses)
     assert folder.tunelab("tracking", "sync").startswith("small #1: agrees")
 
