@@ -34,7 +34,14 @@ COMMANDS = {
     "error": ["study", "show", "digit"],
 }
 EXIT_CODES = {"error": 3}
-ALL = pytest.mark.parametrize("command", COMMANDS)
+LONG = pytest.mark.long  # a process each
+ALL = pytest.mark.parametrize(
+    "command",
+    [
+        name if name in ("show", "trials", "trial", "error") else pytest.param(name, marks=LONG)
+        for name in COMMANDS
+    ],
+)
 
 # What stays in one piece on any terminal: commands, code and files to be copied, errors, and a name
 # beside one value.
@@ -101,7 +108,9 @@ def run(words, **streams):
     return subprocess.run(command, text=True, timeout=60, check=False, **streams)
 
 
-@pytest.mark.parametrize("command", ["list", "show", "optimizers", "help"])
+@pytest.mark.parametrize(
+    "command", ["show", *(pytest.param(n, marks=LONG) for n in ("list", "optimizers", "help"))]
+)
 def test_a_reader_that_is_gone_ends_the_program_in_silence(command):
     reader, writer = os.pipe()
     os.close(reader)
@@ -111,7 +120,9 @@ def test_a_reader_that_is_gone_ends_the_program_in_silence(command):
     assert [line for line in ended.stderr.splitlines() if not line.startswith("searched:")] == []
 
 
-@pytest.mark.parametrize("command", ["list", "show", "help"])
+@pytest.mark.parametrize(
+    "command", ["show", *(pytest.param(n, marks=LONG) for n in ("list", "help"))]
+)
 @pytest.mark.parametrize("more", [[], ["--json"]])
 def test_a_full_disk_behind_the_output_is_an_error_without_a_traceback(command, more):
     with open("/dev/full", "w") as full:  # noqa: PTH123
@@ -128,7 +139,7 @@ def test_an_error_that_cannot_be_told_still_has_its_exit_code():
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
-@pytest.mark.parametrize("command", ["show", "error"])
+@pytest.mark.parametrize("command", ["show", pytest.param("error", marks=LONG)])
 def test_closed_streams_change_nothing(command, closed):
     words = " ".join([sys.executable, "-m", "tunelab", *COMMANDS[command]])
     ended = run_shell(f"{words} {closed}")

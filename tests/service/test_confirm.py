@@ -57,7 +57,7 @@ def check_confirmed(folder: Folder) -> dict[str, object]:
     return shown
 
 
-@pytest.mark.parametrize("state", ["running", "finished"])
+@pytest.mark.parametrize("state", ["running", pytest.param("finished", marks=pytest.mark.long)])
 def test_a_study_killed_in_the_stage_goes_on_at_once(confirming, state):
     process = confirming.start("--workers", "2")
     confirming.wait_for(f"{RUNS} AND state = '{state}'")
@@ -72,6 +72,7 @@ def test_a_study_killed_in_the_stage_goes_on_at_once(confirming, state):
     assert "opened once: " in out
 
 
+@pytest.mark.long
 def test_ctrl_c_in_the_stage_saves_its_runs_and_more_trials_confirm_anew(confirming):
     process = confirming.start("--workers", "2", "--json")
     confirming.wait_for(f"{RUNS} AND state = 'running'")
@@ -115,6 +116,7 @@ def mlflow_sql(folder: Folder, query: str) -> list[tuple[object, ...]]:
         connection.close()
 
 
+@pytest.mark.long
 def test_mlflow_shows_confirm_runs_beside_the_trials_and_sync_agrees(confirming):
     del confirming.variables["TUNELAB_MIRROR"]
     confirming.tunelab("study", "start", "small.yaml", "--workers", "2")

@@ -75,6 +75,7 @@ def role(command: list[str]) -> str:
     return next((name for part, name in roles.items() if part in text), text)
 
 
+@pytest.mark.long
 def test_no_process_of_a_study_opens_the_test_rows_or_knows_of_them(audited):
     audited.tunelab("study", "start", "small.yaml")
     audited.check_whole(2)

@@ -189,7 +189,10 @@ def _may_have_own_process_numbers() -> bool:
 
 @pytest.mark.parametrize(
     ("number", "code"),
-    [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.long)],
+    [
+        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.long),
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.long),
+    ],
 )
 def test_signals_stop_the_first_process_of_a_container(folder, number, code):
     if not _may_have_own_process_numbers():

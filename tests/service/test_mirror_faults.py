@@ -166,7 +166,7 @@ FAULTS = {
     "fault",
     [
         "hangs",
-        "403",
+        pytest.param("403", marks=pytest.mark.long),
         *(pytest.param(fault, marks=pytest.mark.long) for fault in ("500", "another program")),
     ],
 )

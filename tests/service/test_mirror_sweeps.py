@@ -312,6 +312,7 @@ def test_tracking_sync_shows_sweeps_that_have_no_study_yet(mirrored):
     assert folder.json("tracking", "sync")["studies"] == []
 
 
+@pytest.mark.long
 def test_tracking_sync_rebuilds_the_tags_with_the_runs(mirrored, tracking_database):
     study = mirrored.launch()
     mirrored.finish(study)

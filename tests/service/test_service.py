@@ -101,6 +101,7 @@ def test_controller_mirror_and_three_workers_run_a_study_though_one_worker_is_ki
     assert folder.tunelab("tracking", "sync").startswith("small #1: agrees")
 
 
+@pytest.mark.long
 def test_what_ended_without_a_mirror_is_sent_by_the_shared_one(
     folder: Folder, processes: Processes
 ) -> None:

@@ -34,6 +34,7 @@ def unmirrored(folder, server):
     return folder
 
 
+@pytest.mark.long
 def test_killed_as_a_whole_it_goes_on_and_mlflow_gets_all_of_it(unmirrored):
     process = unmirrored.start("--workers", "2")
     unmirrored.wait_for_finished(3)

@@ -33,6 +33,7 @@ def mlflow_sql(folder: Folder, query: str) -> list[tuple[object, ...]]:
         connection.close()
 
 
+@pytest.mark.long
 def test_database_command_line_and_mlflow_agree(folder):
     process = folder.start("--json", "--workers", "2")
     output, errors = process.communicate(timeout=90)
@@ -151,6 +152,7 @@ def test_the_very_first_start_may_be_killed_at_any_moment(tmp_path, seconds):
     assert len(mlflow_sql(folder, RUNS)) == 4
 
 
+@pytest.mark.long
 def test_a_worker_that_is_killed_is_replaced_and_its_trial_finishes(unmirrored):
     process = unmirrored.start("--workers", "1")
     unmirrored.wait_for_finished(1)

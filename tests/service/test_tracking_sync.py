@@ -205,6 +205,7 @@ def test_while_a_mirror_is_at_work_it_waits_and_then_says_who_that_is(mirrored: 
     assert f"process {os.getpid()} on " in said
 
 
+@pytest.mark.long
 def test_a_study_may_be_deleted_with_its_runs_and_without_mlflow_stays(mirrored: Mirrored) -> None:
     mirrored.variables["MLFLOW_TRACKING_URI"] = "http://127.0.0.1:9"
     mirrored.tunelab("study", "delete", "small", "--yes", "--mlflow", code=4)
