@@ -33,6 +33,7 @@ name: small
 task: classification
 data: {source: sklearn, name: digits}
 search: {trials: TRIALS, max_epochs: 20, seed: 3}
+confirm: off
 """
 _LEARNING_RATE = 1e9
 _SOUND = 10  # trials that the sampler proposes afterwards

@@ -20,6 +20,7 @@ name: small
 task: classification
 data: {source: sklearn, name: DATA}
 search: {sampler: SAMPLER, trials: TRIALS, max_epochs: EPOCHS, seed: 3}
+confirm: off
 space:
   optimizer: [momentum, adam]
   schedule: [constant, cosine]

@@ -40,6 +40,7 @@ STUDY: dict[str, Any] = {
     "task": "classification",
     "data": {"source": "sklearn", "name": "iris"},
     "search": {"sampler": "random", "pruner": "median", "max_epochs": N_EPOCHS},
+    "confirm": "off",
     "space": {
         "optimizer": {
             "momentum": {

@@ -24,6 +24,7 @@ data: {source: sklearn, name: iris}
 search: {sampler: random, pruner: none, trials: TRIALS, max_epochs: EPOCHS, seed: 0}
 space: {optimizer: [sgd, momentum], schedule: [constant], layers: 1, units: 16, batch_size: 32}
 monitor: {preset: "off"}
+confirm: off
 """
 # Trials that differ in what they learn, not in how long they take.
 TRAINING_STUDY = """\
@@ -41,6 +42,7 @@ space:
   batch_norm: false
   batch_size: 32
 monitor: {preset: "off"}
+confirm: off
 """
 _TROUBLE = re.compile(r"deadlock|could not serialize|lock timeout|is locked|25P03|Traceback")
 
