@@ -247,7 +247,7 @@ class Coordinator:
         insert_trials(connection, self._study_id, self._proposed)
         if self._confirms_less:
             drop_unclaimed(connection, self._study_id, CONFIRM)
-            update_study(connection, self._study_id, confirmed=None)
+            update_study(connection, self._study_id, confirmed=None, gate=None)
         return True
 
     def suspend(self, reason: str = STOPPED) -> bool:

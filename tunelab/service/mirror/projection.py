@@ -29,6 +29,7 @@ from tunelab.service.mirror.messages import (
     Entries,
     milliseconds,
 )
+from tunelab.service.mirror.registry import Registry
 from tunelab.service.mirror.sent import Sent
 from tunelab.service.mirror.study_record import (
     Progress,
@@ -66,6 +67,7 @@ from tunelab.storage.mirror_runs import (
     trial_runs,
     trials_behind,
 )
+from tunelab.storage.models import latest_model
 from tunelab.storage.states import StudyState, TrialState
 from tunelab.storage.studies import StudyRow, study_by_id
 from tunelab.storage.sweeps import slot_of_study
@@ -165,6 +167,7 @@ class Projection:
         if trials:
             self._send_trials(study, parent, trials, known, curves, best)
         news = self._send_study(study) or bool(trials)
+        news = self._send_model(study) or news
         if self._doubtful and not news:
             self._remove_doubles(parent)
             self._doubtful = False
@@ -256,6 +259,20 @@ class Projection:
         done = replace(parent, last_epoch=progress.number, sent=wanted.to_text())
         self._remember([done])
         self._progress, self._parent = progress, done
+        return True
+
+    def _send_model(self, study: StudyRow) -> bool:
+        parent = self._parent_run(study)
+        sent = Sent.from_text(parent.sent)
+        with self._database.read() as connection:
+            model = latest_model(connection, study.id)
+        if model is None or model.checksum == sent.model:
+            return False
+        registry = Registry(self._database, study.id, self._tracking.uri)
+        registry.send(parent.experiment_id, parent.run_id)
+        done = replace(parent, sent=replace(sent, model=model.checksum).to_text())
+        self._remember([done])
+        self._parent = done
         return True
 
     def _set_status(self, run_id: str, study: StudyRow, before: str) -> None:

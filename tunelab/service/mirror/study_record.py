@@ -21,7 +21,7 @@ from tunelab.service.mirror.messages import (
 )
 from tunelab.spec.study import StudySpec
 from tunelab.storage.confirmed import Confirmation
-from tunelab.storage.openings import Opening, study_openings
+from tunelab.storage.openings import Opening, judged, study_openings
 from tunelab.storage.states import EndReason, StudyState, TrialState
 from tunelab.storage.studies import StudyRow
 from tunelab.storage.trials import SEARCH, TrialRow
@@ -163,12 +163,14 @@ class Confirmed:
             latest = self.openings[-1]
             now = milliseconds(latest.opened_at)
             entries.add("test/openings", len(self.openings), now)
-            for name, value in (latest.scores or {}).items():
-                entries.add(f"test/{name}", value, now)
             entries.tags["tunelab.test.openings"] = str(len(self.openings))
         found = self.found
         if found is None:
             return
+        opening = judged(self.openings, found.at)
+        if opening is not None:
+            for name, value in (opening.scores or {}).items():
+                entries.add(f"test/{name}", value, milliseconds(opening.opened_at))
         now = milliseconds(found.at)
         entry = found.of(found.pick)
         if entry is not None:
