@@ -97,7 +97,7 @@ class Model:
         self._arrays = arrays
         self._function = _ACTIVATIONS[document["network"]["activation"]]
 
-    def predict(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+    def predict(self, columns: Mapping[str, Any]) -> dict[str, Any]:
         """Predict from raw columns, each a sequence with a value a row.
 
         Numbers may be missing (None or NaN), and so may texts (None), where the training rows
@@ -122,7 +122,7 @@ class Model:
             by_name[f"{prefix}{name}"] = scores[:, place]
         return by_name
 
-    def inputs(self, columns: Mapping[str, Sequence[Any]]) -> Any:
+    def inputs(self, columns: Mapping[str, Any]) -> Any:
         """What the network sees of raw columns: float32, shape (rows, features)."""
         missing = [name for name in self.columns if name not in columns]
         if missing:
