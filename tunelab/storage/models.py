@@ -174,9 +174,14 @@ def read_bundle(connection: Connection, model_id: int) -> Bundle:
     return Bundle(bytes(row.document), bytes(row.arrays), row.checksum)
 
 
-def configuration(connection: Connection, model: ModelRow) -> Mapping[str, Any]:
-    """The flat hyperparameters of a model's network."""
-    query = select(trials.c.hyperparameters).where(trials.c.id == model.trial_id)
+def champion_configuration(
+    connection: Connection, name: str, before: float
+) -> Mapping[str, Any] | None:
+    """The flat hyperparameters of who was champion at a moment; None if none was."""
+    holder = champion(connection, name, before=before)
+    if holder is None:
+        return None
+    query = select(trials.c.hyperparameters).where(trials.c.id == holder.trial_id)
     found: Mapping[str, Any] = connection.scalars(query).one()
     return found
 

@@ -29,7 +29,7 @@ from tunelab.service.mirror.messages import (
     Entries,
     milliseconds,
 )
-from tunelab.service.mirror.registry import Registry
+from tunelab.service.mirror.registry import send_model
 from tunelab.service.mirror.sent import Sent
 from tunelab.service.mirror.study_record import (
     Progress,
@@ -67,7 +67,6 @@ from tunelab.storage.mirror_runs import (
     trial_runs,
     trials_behind,
 )
-from tunelab.storage.models import latest_model
 from tunelab.storage.states import StudyState, TrialState
 from tunelab.storage.studies import StudyRow, study_by_id
 from tunelab.storage.sweeps import slot_of_study
@@ -262,15 +261,9 @@ class Projection:
         return True
 
     def _send_model(self, study: StudyRow) -> bool:
-        parent = self._parent_run(study)
-        sent = Sent.from_text(parent.sent)
-        with self._database.read() as connection:
-            model = latest_model(connection, study.id)
-        if model is None or model.checksum == sent.model:
+        done = send_model(self._database, self._tracking.uri, self._parent_run(study))
+        if done is None:
             return False
-        registry = Registry(self._database, study.id, self._tracking.uri)
-        registry.send(parent.experiment_id, parent.run_id)
-        done = replace(parent, sent=replace(sent, model=model.checksum).to_text())
         self._remember([done])
         self._parent = done
         return True

@@ -10,7 +10,7 @@ alias points to one that has not.
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,9 @@ from tunelab.datasets.bundle.probes import probe_rows
 from tunelab.errors import TunelabError
 from tunelab.service.mirror.messages import CREATED_TAG, GENERATION_TAG, STUDY_TAG
 from tunelab.service.mirror.registered_models import RegisteredModels, Version
+from tunelab.service.mirror.sent import Sent
 from tunelab.storage.engine import Database
+from tunelab.storage.mirror_runs import MirrorRun
 from tunelab.storage.models import ModelRow, challenger, champion, latest_model, read_bundle
 from tunelab.storage.studies import StudyRow, study_by_id
 
@@ -57,6 +59,30 @@ class Titles:
 def read_titles(connection: Connection, name: str) -> Titles:
     """Who holds which title of a name."""
     return Titles(champion(connection, name), challenger(connection, name))
+
+
+def send_model(database: Database, uri: str, run: MirrorRun) -> MirrorRun | None:
+    """Send what the registry lacks of a study since its own run was sent last.
+
+    Args:
+        database: The study database.
+        uri: Of the tracking server or database.
+        run: The study's own run.
+
+    Returns:
+        The run as it is to be remembered; None if there was nothing to send.
+
+    Raises:
+        DamagedArtifactError: See `Registry.send`.
+        Exception: Whatever MLflow raises.
+    """
+    sent = Sent.from_text(run.sent)
+    with database.read() as connection:
+        model = latest_model(connection, run.study_id)
+    if model is None or model.checksum == sent.model:
+        return None
+    Registry(database, run.study_id, uri).send(run.experiment_id, run.run_id)
+    return replace(run, sent=replace(sent, model=model.checksum).to_text())
 
 
 class Registry:
