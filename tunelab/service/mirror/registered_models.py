@@ -17,6 +17,7 @@ from mlflow.exceptions import MlflowException  # noqa: E402
 from mlflow.tracking import MlflowClient  # noqa: E402
 
 _CODE = Path(__file__).with_name("pyfunc_model.py")
+_LOGGED = "models:/"  # begins the source of a version that stands for a logged model
 REGISTRY_URI_VARIABLE = "MLFLOW_REGISTRY_URI"
 
 
@@ -28,13 +29,11 @@ class Version:
         number: As MLflow counts.
         model_id: Of the logged model that it stands for; None if somebody made it otherwise.
         tags: All its tags.
-        aliases: The aliases that point to it.
     """
 
     number: str
     model_id: str | None
     tags: Mapping[str, str]
-    aliases: tuple[str, ...] = ()
 
 
 class RegisteredModels:
@@ -56,10 +55,7 @@ class RegisteredModels:
         found, token = [], None
         while True:
             page = self._client.search_model_versions(f"name = '{name}'", page_token=token)
-            found += [
-                Version(str(v.version), v.model_id or None, dict(v.tags), tuple(v.aliases))
-                for v in page
-            ]
+            found += [Version(str(v.version), _logged_model(v.source), dict(v.tags)) for v in page]
             token = page.token
             if not token:
                 return sorted(found, key=lambda version: int(version.number))
@@ -140,7 +136,7 @@ class RegisteredModels:
                 raise
         version = self._client.create_model_version(
             name,
-            f"models:/{model_id}",
+            _LOGGED + model_id,
             run_id,
             tags=dict(tags),
             description=description,
@@ -194,6 +190,11 @@ class RegisteredModels:
     def delete_name(self, name: str) -> None:
         """Delete a registered model that has no version."""
         self._client.delete_registered_model(name)
+
+
+def _logged_model(source: str | None) -> str | None:
+    """The id of the logged model behind a version: databases keep it in the source alone."""
+    return source.removeprefix(_LOGGED) if source and source.startswith(_LOGGED) else None
 
 
 @contextmanager
