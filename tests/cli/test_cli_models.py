@@ -88,10 +88,11 @@ def test_predict_writes_what_the_network_says_of_the_rows_in_their_order(call, p
     # The same rows as prepared for training, by the engine itself.
     sealed = open_sealed(data)
     expected = NumpyBackend().predict(*network(data.path, 15, 1), cache.test_data(data, sealed))
-    place_of = {tuple(line.split(",")[:2]): at for at, line in enumerate(lines[1:])}
-    keys = zip(sealed.columns[0].values, sealed.columns[1].values, strict=True)
-    for (size, color), probabilities in zip(keys, expected, strict=True):
-        row = predicted[place_of[f"{size:.4f}", color]]
+    place_of = {tuple(line.split(",")[:3]): at for at, line in enumerate(lines[1:])}
+    keys = zip(*(column.values for column in sealed.columns), strict=True)
+    for (size, color, weight), probabilities in zip(keys, expected, strict=True):
+        shown = "" if np.isnan(weight) else f"{weight:.4f}"
+        row = predicted[place_of[f"{size:.4f}", color, shown]]
         assert float(row["probability_-1"]) == pytest.approx(probabilities[0], abs=1e-6)
         assert float(row["probability_no"]) == pytest.approx(probabilities[1], abs=1e-6)
         assert row["label"] == ("-1", "no")[int(np.argmax(probabilities))]
