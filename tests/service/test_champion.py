@@ -22,6 +22,7 @@ from tunelab.service.models import find_model, list_models, promote
 from tunelab.service.open_test import open_test
 from tunelab.storage.checkpoints import delete_weights
 from tunelab.storage.gate import GateDecision
+from tunelab.storage.leases import acquire_lease, coordinator_lease
 from tunelab.storage.models import (
     challenger,
     champion,
@@ -31,10 +32,14 @@ from tunelab.storage.models import (
     reigns,
 )
 from tunelab.storage.openings import study_openings
+from tunelab.storage.owners import Owner
 from tunelab.storage.schema import open_database
-from tunelab.storage.studies import StudyRow, study_by_id, update_study
-from tunelab.storage.tables import champions, models
+from tunelab.storage.states import Executor
+from tunelab.storage.studies import StudyRow, create_study, study_by_id, update_study
+from tunelab.storage.tables import champions, models, trials
 from tunelab.storage.trials import CONFIRM, study_trials
+from tunelab.tuning.coordinator import Coordinator
+from tunelab.tuning.optuna_study import OptunaStudy
 
 
 @pytest.fixture(scope="module")
@@ -366,3 +371,41 @@ def test_a_choice_by_hand_is_kept_with_its_reason_and_ends_with_the_generation(p
         assert read_bundle(connection, champion(connection, "leaving").id).open()
     with pytest.raises(NotFoundError, match="no study 'leaving#2'"):
         promote(place.database, "leaving", 2, "")
+
+
+# Sweeps
+
+
+def test_a_generation_of_a_sweep_tries_the_champion_first_and_then_the_best(place, folder):
+    free = {"layers": {"low": 1, "high": 3}, "units": {"low": 8, "high": 64}}
+    spec = make_spec(folder / "rows.csv", sweep={"cron": "0 2 * * *"}, space=free)
+    optuna = OptunaStudy(spec.search_space, sampler="random", seed=4, maximize=False)
+    _, of_champion, best, later = (
+        dict(optuna.propose().hyperparameters.to_flat()) for _ in range(4)
+    )
+    titled, other = place.confirmed(spec, n_epochs=15), place.confirmed(spec, n_epochs=1)
+    for study in (titled, other):
+        conclude(place, study)
+    data = place.prepare(spec)
+    with place.database.write() as connection:
+        for study, flat, kind in ((titled, of_champion, CONFIRM), (other, best, "trial")):
+            of_kind = (trials.c.study_id == study.id) & (trials.c.kind == kind)
+            connection.execute(update(trials).where(of_kind).values(hyperparameters=flat))
+        study = create_study(
+            connection, executor=Executor.EXTERNAL, name=spec.name, spec=spec.to_mapping(),
+            spec_hash="", data_digest=data.digest, data_path=str(data.path), baseline_loss=1.0,
+            n_trials=5, timeout_seconds=None,
+        )  # fmt: skip
+        lease = acquire_lease(connection, coordinator_lease(study.id), Owner.this_process())
+    # Who takes the title while it runs changes nothing for it.
+    promote(place.database, "leaving", 2, "meanwhile")
+    Coordinator(place.database, study, lease, n_workers=4).tick()
+    with place.database.read() as connection:
+        proposed = [row.hyperparameters for row in study_trials(connection, study.id)]
+
+    def sizes(flat):
+        return flat["layers"], flat["units"], pytest.approx(flat["learning_rate"])
+
+    assert len(proposed) >= 3
+    assert [sizes(flat) for flat in proposed[1:3]] == [sizes(of_champion), sizes(best)]
+    assert sizes(later) not in [sizes(flat) for flat in proposed[:3]]
