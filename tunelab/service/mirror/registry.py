@@ -38,6 +38,7 @@ from tunelab.storage.studies import StudyRow, study_by_id
 CHAMPION, CHALLENGER = "champion", "challenger"
 CHECKSUM_TAG = "tunelab.checksum"
 CHECKED_TAG = "tunelab.checked"
+DAMAGED_TAG = "tunelab.damaged"  # found so later: it keeps its alias until another can have it
 
 _TOLERANCE = 1e-6
 _LOOKS = 3  # at titles, while they change
@@ -136,8 +137,10 @@ class Registry:
             own = latest_model(connection, study.id)
         version = None if own is None else self._version(study.name, own)
         if own is not None and version is not None and not self._is_whole(study.name, version, own):
-            self._models.delete_version(study.name, version)
+            self._models.tag(study.name, version.number, DAMAGED_TAG, "true")
         self.send(experiment_id, run_id)
+        for left in self._damaged(study.name, own):
+            self._models.delete_version(study.name, left)
 
     def differences(self, *, thorough: bool) -> int:
         """How many things are otherwise than the study database says: the version, and aliases.
@@ -152,6 +155,8 @@ class Registry:
             return 0
         version = self._version(study.name, own)
         if version is None or not _is_checked(version):
+            return 1
+        if self._damaged(study.name, own):
             return 1
         if thorough and not self._is_whole(study.name, version, own):
             return 1
@@ -176,6 +181,14 @@ class Registry:
             self._models.delete_name(study.name)
 
     # One version
+
+    def _damaged(self, name: str, model: ModelRow | None) -> list[Version]:
+        """Versions of a model that were found damaged, and that nobody needs any more."""
+        return [
+            version
+            for version in self._models.versions(name)
+            if model is not None and _is_of(version, model) and not _stands_for(version, model)
+        ]
 
     def _version(self, name: str, model: ModelRow) -> Version | None:
         """The version that stands for a model; of several the first."""
@@ -238,6 +251,10 @@ class Registry:
         with tempfile.TemporaryDirectory(prefix="tunelab-") as place:
             try:
                 fetched = self._models.download(name, version.number, Path(place))
+            except Exception:
+                self._models.versions(name)  # raises likewise if MLflow is away
+                return False
+            try:
                 return bool(_read_back(fetched).document["checksum"] == own.checksum)
             except (DamagedModelError, OSError):
                 return False
@@ -294,8 +311,12 @@ def _read_back(fetched: Path) -> Model:
     return read((folder / DOCUMENT_FILE).read_bytes(), (folder / ARRAYS_FILE).read_bytes())
 
 
-def _stands_for(version: Version, model: ModelRow) -> bool:
+def _is_of(version: Version, model: ModelRow) -> bool:
     return version.tags.get(CHECKSUM_TAG) == model.checksum
+
+
+def _stands_for(version: Version, model: ModelRow) -> bool:
+    return _is_of(version, model) and DAMAGED_TAG not in version.tags
 
 
 def _is_checked(version: Version) -> bool:
