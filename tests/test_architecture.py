@@ -40,7 +40,7 @@ LIBRARIES: dict[str, set[str]] = {
     "storage": {"sqlalchemy", "alembic", "numpy"},
     "execution": {"threadpoolctl", "numpy", "sqlalchemy"},
     "tuning": {"optuna", "numpy", "scipy", "sqlalchemy"},
-    "service": {"sqlalchemy", "numpy", "mlflow", "matplotlib", "PIL", "distributed"},
+    "service": {"sqlalchemy", "numpy", "mlflow", "pandas", "matplotlib", "PIL", "distributed"},
     "cli": {"typer", "rich", "sqlalchemy"},
 }
 
@@ -48,6 +48,7 @@ LIBRARIES: dict[str, set[str]] = {
 # they may do so outside of functions.
 CONFINED: dict[str, tuple[str, bool]] = {
     "mlflow": ("tunelab.service.mirror tunelab.service.dashboard", True),
+    "pandas": ("tunelab.service.mirror", True),
     "matplotlib": ("tunelab.service.mirror tunelab.service.demos", True),
     "PIL": ("tunelab.service.demos.animation", True),
     "distributed": ("tunelab.service.executors.dask", True),

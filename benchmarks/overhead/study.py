@@ -26,7 +26,7 @@ from tunelab.storage.states import EndReason, TrialState
 from tunelab.storage.studies import StudyRow, create_study, mark_started, study_by_id, update_study
 from tunelab.storage.tables import epochs, trials
 from tunelab.storage.trials import SEARCH
-from tunelab.training.arrays import StateDict, TrainingData
+from tunelab.training.arrays import Floats, StateDict, TrainingData
 from tunelab.training.records import EpochRecord
 from tunelab.tuning.coordinator import Coordinator, Progress
 from tunelab.tuning.optuna_study import OptunaStudy
@@ -137,6 +137,13 @@ class IdleBackend:
         """The same loss again."""
         del weights, data, loss, score
         return 0.1 + hyperparameters.dropout_rate, None
+
+    def predict(
+        self, hyperparameters: Hyperparameters, weights: Mapping[str, Any], data: TrainingData
+    ) -> Floats:
+        """The same for every row."""
+        del hyperparameters, weights
+        return np.zeros((len(data.x_validation), data.n_outputs), np.float32)
 
 
 class Counter:

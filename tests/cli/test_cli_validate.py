@@ -224,8 +224,9 @@ def test_a_sweep_is_shown_with_its_next_starts_in_its_zone_and_in_utc(call, stud
     lines = ended.out.split("\n\n")[0].splitlines()
     at = next(index for index, line in enumerate(lines) if line.startswith("sweep"))
     rules = "catchup latest, overlap queue, grace 1h 30m"
+    first = "the champion and the best 3 of earlier generations first"
     assert lines[at:] == [
-        f"sweep   30 2 * * * in Europe/Berlin  {rules}  the best 3 of earlier generations first",
+        f"sweep   30 2 * * * in Europe/Berlin  {rules}  {first}",
         "next    2026-03-29T03:00:00+02:00  2026-03-29T01:00:00Z",
         "        2026-03-30T02:30:00+02:00  2026-03-30T00:30:00Z",
         "        2026-03-31T02:30:00+02:00  2026-03-31T00:30:00Z",

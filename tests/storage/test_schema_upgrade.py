@@ -226,7 +226,8 @@ def test_a_database_from_before_the_confirm_stage_keeps_its_trials(tmp_path):
     path = tmp_path / "tunelab.db"
     folder = tmp_path / "migrations"
     shutil.copytree(Path(tunelab.storage.__file__).parent / "migrations", folder)
-    (folder / "versions" / "0003_confirm.py").unlink()
+    for name in ("0003_confirm.py", "0004_models.py"):
+        (folder / "versions" / name).unlink()
     url = f"sqlite:///{path}"
     old = open_database(url, schema=Schema(folder, "0002"))
     with old.write() as connection:

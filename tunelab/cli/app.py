@@ -11,6 +11,7 @@ from tunelab.cli import (
     demo_commands,
     init,
     methods,
+    model_commands,
     study_read,
     study_run,
     sweep_commands,
@@ -52,6 +53,8 @@ controller = _group("Lead the studies of a service, and start its sweeps.")
 app.add_typer(controller, name="controller")
 sweep = _group("Start studies by the clock, as a new generation each time.")
 app.add_typer(sweep, name="sweep")
+model = _group("Predict with what studies found; the champion of each, and who challenges it.")
+app.add_typer(model, name="model")
 demo = _group("The lecture's pictures: optimizers on surfaces, and schedules.")
 app.add_typer(demo, name="demo")
 
@@ -116,6 +119,11 @@ def _sweep(context: typer.Context) -> None:
     _help_without_command(context)
 
 
+@model.callback(epilog="Example: tunelab model predict customers new.csv -o predicted.csv")
+def _model(context: typer.Context) -> None:
+    _help_without_command(context)
+
+
 @demo.callback(epilog="Example: tunelab demo surfaces -o pictures")
 def _demo(context: typer.Context) -> None:
     _help_without_command(context)
@@ -151,6 +159,7 @@ worker_commands.register(worker)
 tracking_commands.register(tracking)
 controller_commands.register(controller)
 sweep_commands.register(sweep)
+model_commands.register(model)
 demo_commands.register(demo)
 methods.register(app)
 

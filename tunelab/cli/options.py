@@ -37,6 +37,11 @@ def trial_number(text: str) -> int:
         raise typer.BadParameter(f"must be a whole number from 0, got {text[:60]!r}") from None
 
 
+def generation_number(text: str) -> int:
+    """The generation of a study, as `model promote` takes it."""
+    return _whole_number(text, 999_999_999)
+
+
 def n_demo_steps(text: str) -> int:
     """A number of steps, as `demo surfaces --steps` takes it."""
     return _whole_number(text, 10_000)

@@ -23,6 +23,7 @@ _REPAIRED = {
     "missing_points": ("point added", "points added"),
     "wrong_points": ("wrong or double point removed", "wrong or double points removed"),
     "wrong_labels": ("param or tag set", "params and tags set"),
+    "wrong_models": ("model or alias corrected", "models and aliases corrected"),
 }
 
 

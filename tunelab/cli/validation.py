@@ -164,7 +164,7 @@ def _sweep(rehearsal: Rehearsal, sweep: SweepSpec, now: float) -> Iterator[Text]
         "sweep",
         f"{sweep.expression} in {sweep.timezone}",
         f"{rules} {duration(sweep.grace_seconds)}",
-        f"the best {sweep.start_from_best} of earlier generations first"
+        f"the champion and the best {sweep.start_from_best} of earlier generations first"
         if sweep.start_from_best
         else "",
         "" if sweep.enabled else "not enabled",

@@ -20,6 +20,7 @@ from sqlalchemy import Connection
 from tunelab.errors import NotFoundError, TunelabError
 from tunelab.execution.log import say
 from tunelab.execution.orders import obey
+from tunelab.service.champion import decide_champion
 from tunelab.service.executors.external import COUNT_SECONDS, needed_trials
 from tunelab.service.open_test import open_test
 from tunelab.storage.engine import Database
@@ -95,7 +96,7 @@ def _coordinate(
         while coordinator.stage is not None and coordinator.stage.notices:
             say(f"{study.title}: {coordinator.stage.notices.pop(0)}")
         if progress is Progress.CONFIRMED:
-            for line in open_test(database, study.id):
+            for line in [*open_test(database, study.id), *decide_champion(database, study.id)]:
                 say(f"{study.title}: {line}")
             coordinator.finish()
         if progress is Progress.STOP_REQUESTED and coordinator.suspend():

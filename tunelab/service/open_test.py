@@ -60,7 +60,7 @@ def open_test(database: Database, study_id: int) -> list[str]:
 
 
 def _judge(database: Database, study: StudyRow, champion: TrialRow, reason: str) -> list[str]:
-    sealed = _with_test_rows(database, study)
+    sealed = with_test_rows(database, study)
     if sealed is None:
         where = f"`tunelab study confirm {study.name}` opens them where they were prepared"
         return [f"the pick has no test score: the test rows are not on this machine; {where}"]
@@ -68,9 +68,7 @@ def _judge(database: Database, study: StudyRow, champion: TrialRow, reason: str)
         weights = read_best_weights(connection, champion.id)
     if weights is None:
         return [f"the pick has no test score: confirm run {champion.number} has no weights"]
-    own = None
-    if champion.data_path is not None and champion.data_digest is not None:
-        own = champion.data_path, champion.data_digest
+    own = champion_data(champion)
     task = load_task(database, study, data=own)
     prepared = study_data(database, study, own)
 
@@ -101,7 +99,14 @@ def _judge(database: Database, study: StudyRow, champion: TrialRow, reason: str)
     return []
 
 
-def _with_test_rows(database: Database, study: StudyRow) -> PreparedData | None:
+def champion_data(champion: TrialRow) -> tuple[str, str] | None:
+    """Path and digest of the data that a confirm run was trained on; None: the study's."""
+    if champion.data_path is None or champion.data_digest is None:
+        return None
+    return champion.data_path, champion.data_digest
+
+
+def with_test_rows(database: Database, study: StudyRow) -> PreparedData | None:
     """The study's data with their test rows, if they are here; these are not opened."""
     # The folder may have moved with the project.
     for path in (Path(study.data_path), database.home / "data" / Path(study.data_path).name):

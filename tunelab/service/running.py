@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 
 from tunelab.errors import UsageError
 from tunelab.execution.limits import check_memory_limit
+from tunelab.service.champion import decide_champion
 from tunelab.service.events import (
     Event,
     Notice,
@@ -192,7 +193,7 @@ def _run(
             yield from _of_stage(coordinator)
             if progress is Progress.CONFIRMED:
                 executor.leave()  # nobody trains any more
-                said += open_test(database, study_id)
+                said += [*open_test(database, study_id), *decide_champion(database, study_id)]
                 coordinator.finish()
                 ended = True
             if due:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from tunelab.spec.study import StudySpec
 from tunelab.storage.confirmed import Confirmation
 from tunelab.storage.leases import coordinator_lease, lease_holder
-from tunelab.storage.openings import Opening, count_openings, study_openings
+from tunelab.storage.openings import Opening, count_openings, judged, study_openings
 from tunelab.storage.states import EndReason, Executor, StudyState, TrialState
 from tunelab.storage.studies import StudyRow
 from tunelab.storage.trials import (
@@ -67,9 +67,7 @@ class StudySummary:
         """The opening that judged the pick; None if none has, or not to its end."""
         if self.confirmation is None:
             return None
-        at = self.confirmation.at
-        judged = (o for o in self.openings if o.scores is not None and o.opened_at >= at)
-        return next(judged, None)
+        return judged(self.openings, self.confirmation.at)
 
     @property
     def n_finished(self) -> int:
@@ -112,6 +110,7 @@ class StudySummary:
                 "verdict": best.signal,
             },
             "confirmation": self._confirmation_json(),
+            "gate": self.study.gate and dict(self.study.gate),
         }
 
     def _confirmation_json(self) -> dict[str, Any] | None:

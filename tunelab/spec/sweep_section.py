@@ -66,7 +66,7 @@ class SweepSpec(Part):
             that is later is left out.
         enabled: Whether the sweep starts anything.
         start_from_best: How many of the best configurations of earlier generations are tried
-            first.
+            first, behind that of the champion; 0: not that either.
         notify: URL that hears of sweeps that failed, were left out or late; None for none.
     """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -61,6 +61,17 @@ def study_openings(connection: Connection, study_id: int) -> list[Opening]:
     columns = [test_openings.c[field.name] for field in fields(Opening)]
     query = select(*columns).where(test_openings.c.study_id == study_id)
     return [Opening(*row) for row in connection.execute(query.order_by(test_openings.c.id))]
+
+
+def judged(openings: Sequence[Opening], since: float) -> Opening | None:
+    """The opening that judged the pick of a confirm stage; None if none has, or not to its end.
+
+    Args:
+        openings: Those of the study, in order. Later ones may have judged a champion beside it.
+        since: When the stage was concluded.
+    """
+    whole = (opening for opening in openings if opening.scores is not None)
+    return next((opening for opening in whole if opening.opened_at >= since), None)
 
 
 def count_openings(connection: Connection, test_digest: str) -> int:

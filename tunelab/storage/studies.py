@@ -42,6 +42,7 @@ class StudyRow:
     started_at: float | None
     ended_at: float | None
     confirmed: Mapping[str, Any] | None = None
+    gate: Mapping[str, Any] | None = None
 
     @property
     def title(self) -> str:

@@ -5,6 +5,7 @@
     studies 1──n trials 1──n epochs        what was asked for, what ran, every epoch of it
                         1──n checkpoints   arrays to continue from, and the best weights
                         1──n test_openings each time that the test rows were looked at
+            1──n models 1──n champions     networks to predict with; who was the name's best when
     leases                                 who coordinates or mirrors a study at present
     workers                                processes that claim trials
     mirror_runs                            what MLflow has been sent
@@ -72,6 +73,8 @@ studies = Table(
     Column("ended_at", Double),
     # What the confirm stage came to: a document of storage.confirmed; NULL before.
     Column("confirmed", JSON(none_as_null=True)),
+    # How its model fared against the champion: a document of storage.gate; NULL before.
+    Column("gate", JSON(none_as_null=True)),
     UniqueConstraint("name", "generation"),
 )
 
@@ -158,6 +161,40 @@ test_openings = Table(
     Index(None, "study_id"),
     Index(None, "trial_id"),
     Index(None, "test_digest"),
+)
+
+models = Table(
+    "models",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    _study_reference(),
+    # The confirm run whose network it is.
+    Column(
+        "trial_id",
+        Integer,
+        ForeignKey("trials.id", ondelete="CASCADE"),
+        nullable=False,
+        unique=True,
+    ),
+    Column("made_at", Double, nullable=False),
+    Column("checksum", String(64), nullable=False),  # of both files; see datasets.bundle.portable
+    Column("document", LargeBinary, nullable=False),  # model.json
+    Column("arrays", LargeBinary, nullable=False),  # weights.npz
+    UniqueConstraint("trial_id"),
+    Index(None, "study_id"),
+)
+
+champions = Table(  # rows are only added: the last one of a name holds the title
+    "champions",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String(100), nullable=False),  # of the study, all generations
+    Column("model_id", Integer, ForeignKey("models.id", ondelete="CASCADE"), nullable=False),
+    Column("since", Double, nullable=False),
+    Column("chosen_by", String(10), nullable=False),  # "gate" or "hand"
+    Column("reason", Text, nullable=False),
+    Index(None, "name"),
+    Index(None, "model_id"),
 )
 
 leases = Table(

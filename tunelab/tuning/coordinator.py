@@ -26,6 +26,7 @@ from tunelab.storage.clock import database_time
 from tunelab.storage.earlier import best_of_earlier
 from tunelab.storage.engine import Database
 from tunelab.storage.leases import BEAT_SECONDS, Lease, renew_lease
+from tunelab.storage.models import champion_configuration
 from tunelab.storage.owners import Owner
 from tunelab.storage.states import (
     CANCELLED,
@@ -247,7 +248,7 @@ class Coordinator:
         insert_trials(connection, self._study_id, self._proposed)
         if self._confirms_less:
             drop_unclaimed(connection, self._study_id, CONFIRM)
-            update_study(connection, self._study_id, confirmed=None)
+            update_study(connection, self._study_id, confirmed=None, gate=None)
         return True
 
     def suspend(self, reason: str = STOPPED) -> bool:
@@ -449,12 +450,18 @@ def _is_complete(row: TrialRow) -> bool:
 
 
 def _learned(database: Database, study: StudyRow, spec: StudySpec) -> list[Configuration]:
-    """What earlier generations found, for a sweep that the service runs."""
+    """What earlier generations found, the champion first, for a sweep that the service runs."""
     if spec.sweep is None or study.executor is not Executor.EXTERNAL:
         return []
     maximize = spec.objective.direction == "maximize"
+    n_best = spec.sweep.start_from_best
+    if not n_best:
+        return []
     earlier = database.fetch(lambda c: best_of_earlier(c, study, maximize=maximize))
-    return fitting(spec.search_space, earlier, spec.sweep.start_from_best)
+    # Whoever held the title when the study was created: the answer stays the same while it goes on.
+    title = database.fetch(lambda c: champion_configuration(c, study.name, study.created_at))
+    first = [] if title is None else fitting(spec.search_space, [title], 1)
+    return fitting(spec.search_space, [*first, *earlier], len(first) + n_best)
 
 
 def _flatness(database: Database, spec: StudySpec, study: StudyRow) -> Flatness:

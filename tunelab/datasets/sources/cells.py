@@ -168,6 +168,12 @@ def number_cells(texts: Texts, name: str) -> Cells:
     return _wrong_cells(parsed, wrong, name, is_feature=False)
 
 
+def input_cells(texts: Texts, name: str) -> Cells:
+    """A column that must be numbers because a model was trained on numbers."""
+    parsed = _parse(texts)
+    return _wrong_cells(parsed, _stripped(texts).filter(_mask(parsed.wrong)), name)
+
+
 def label_cells(texts: Texts) -> Cells:
     """Classes: numbers if all are finite numbers, so that 1 and 1.0 are one class, else texts."""
     parsed = _parse(texts)
@@ -312,7 +318,7 @@ def _to_numpy(array: Any) -> npt.NDArray[Any]:
     return np.array(array.to_numpy(zero_copy_only=False))
 
 
-def _wrong_cells(parsed: _Parsed, wrong: Texts, name: str, *, is_feature: bool) -> Cells:
+def _wrong_cells(parsed: _Parsed, wrong: Texts, name: str, *, is_feature: bool = False) -> Cells:
     """Each reason for which cells are no numbers, with the first such cell and how many there are.
 
     Args:

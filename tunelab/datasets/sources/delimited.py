@@ -9,7 +9,8 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
 from tunelab.datasets.sources.assembly import Table, assemble
@@ -28,6 +29,7 @@ from tunelab.datasets.sources.flaws import (
     Flaw,
     Place,
     counted,
+    listed,
     report,
     short,
     shown_text,
@@ -43,6 +45,7 @@ from tunelab.datasets.sources.records import (
 )
 from tunelab.datasets.sources.roles import assign
 from tunelab.datasets.sources.sheet import Sheet
+from tunelab.errors import nearest
 
 if TYPE_CHECKING:  # a worker imports this package and needs no study file
     from tunelab.spec.study import DataSpec
@@ -75,18 +78,56 @@ def read_csv(data: DataSpec, task: str) -> RawData:
         if flaws:
             raise report(shown_path(path), flaws)
         columns = _read_columns(records, roles.used, names, path, delimiter)
-        table = Table(
-            file=shown_path(path),
-            n_rows=columns.n_rows,
-            read=columns.take,
-            locate=lambda cells: _places(file, delimiter, names, cells),
-            flaws=columns.ragged,
-            n_more=columns.n_more,
-            has_all_rows=not columns.ragged,
-        )
-        if columns.n_more:  # so many lines are wrong that the others tell little
-            table.stop_if_flawed()
+        table = _table(file, columns, names, path, delimiter)
         return assemble(table, roles, data, task)
+
+
+@contextmanager
+def csv_columns(path: str, delimiter: str, wanted: Sequence[str]) -> Iterator[Table]:
+    """Some columns of a CSV file, in any order; others are left unread.
+
+    Yields:
+        A table of these columns. It finds the places of its rows within the block alone.
+
+    Raises:
+        DataError: If there is no such column, or the lines are no rows.
+    """
+    with opened(path, "csv") as file:
+        records = Records(file, delimiter)
+        names = _header(records, path, delimiter, least=min(len(wanted), 2))
+        flaws = [_no_column(name, names) for name in wanted if name not in names]
+        if flaws:
+            raise report(shown_path(path), flaws)
+        columns = _read_columns(records, wanted, names, path, delimiter)
+        yield _table(file, columns, names, path, delimiter)
+
+
+def _no_column(name: str, names: Sequence[str]) -> Flaw:
+    match = nearest(name, names)
+    message = f"there is no column {short(name)}; the columns are: {listed(names)}"
+    return Flaw(message, f"is {short(match)} meant? rename it" if match else None)
+
+
+def _table(
+    file: IO[bytes], columns: _Columns, names: list[str], path: str, delimiter: str
+) -> Table:
+    """The columns as a table that knows its places.
+
+    Raises:
+        DataError: If very many lines are no rows.
+    """
+    table = Table(
+        file=shown_path(path),
+        n_rows=columns.n_rows,
+        read=columns.take,
+        locate=lambda cells: _places(file, delimiter, names, cells),
+        flaws=columns.ragged,
+        n_more=columns.n_more,
+        has_all_rows=not columns.ragged,
+    )
+    if columns.n_more:  # so many lines are wrong that the others tell little
+        table.stop_if_flawed()
+    return table
 
 
 def csv_sheet(path: str, delimiter: str) -> Sheet:
@@ -291,8 +332,8 @@ class _Columns:
         self.ragged.append(Flaw(message, hint, line=line))
 
 
-def _header(records: Records, path: str, delimiter: str) -> list[str]:
-    """The column names.
+def _header(records: Records, path: str, delimiter: str, least: int = 2) -> list[str]:
+    """The column names, ``least`` or more of them.
 
     Raises:
         DataError: If there are none, or they cannot be told apart.
@@ -310,19 +351,19 @@ def _header(records: Records, path: str, delimiter: str) -> list[str]:
     if fields is None:
         refuse(path, "is empty: it has no line of column names")
     names = [field.strip() for field in fields]
-    flaw = _no_header(names, records.line, delimiter)
+    flaw = _no_header(names, records.line, delimiter, least)
     flaws = [flaw] if flaw else _unclear_names(names, records, delimiter)
     if flaws:
         raise report(shown_path(path), flaws)
     return names
 
 
-def _no_header(names: list[str], line: int, delimiter: str) -> Flaw | None:
+def _no_header(names: list[str], line: int, delimiter: str, least: int) -> Flaw | None:
     """Why a line cannot be the column names, if so."""
     if names[0].lower() == "sep=":
         message = f"line {line} must be the column names, got a note for Excel"
         return Flaw(message, "remove the line", line=line)
-    if len(names) == 1:
+    if len(names) < least:
         return _one_name(names[0], line, delimiter)
     if len(names) > MAX_COLUMNS:
         message = f"must have at most {MAX_COLUMNS:,} columns, got {len(names):,}"

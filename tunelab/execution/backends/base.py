@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 from tunelab.spec.hyperparameters import Hyperparameters
-from tunelab.training.arrays import StateDict, TrainingData
+from tunelab.training.arrays import Floats, StateDict, TrainingData
 from tunelab.training.records import EpochRecord
 
 
@@ -94,6 +94,23 @@ class Backend(Protocol):
 
         Returns:
             Loss and score on the validation rows of ``data``.
+
+        Raises:
+            ValueError: If the weights belong to another network.
+        """
+
+    def predict(
+        self, hyperparameters: Hyperparameters, weights: Mapping[str, Any], data: TrainingData
+    ) -> Floats:
+        """What the network of an earlier run says of the validation rows of ``data``.
+
+        Args:
+            hyperparameters: Of that run.
+            weights: See ``evaluate``.
+            data: See ``evaluate``.
+
+        Returns:
+            Class probabilities, or targets in original units, shape (rows, outputs).
 
         Raises:
             ValueError: If the weights belong to another network.

@@ -8,7 +8,7 @@ from typing import Any
 
 from tunelab.execution.backends.base import Run
 from tunelab.spec.hyperparameters import Hyperparameters
-from tunelab.training.arrays import StateDict, TrainingData
+from tunelab.training.arrays import Floats, StateDict, TrainingData
 from tunelab.training.loop import TrainingRun, never, steps_per_epoch
 from tunelab.training.optimizers import make_optimizer
 from tunelab.training.schedules import Schedule, make_schedule, planned_rates
@@ -63,11 +63,29 @@ class NumpyBackend:
         score: str,
     ) -> tuple[float, float | None]:
         """Judge weights, as :class:`tunelab.execution.backends.base.Backend` says."""
-        # Whatever the rates were, one that needs no budget of epochs.
-        constant = replace(hyperparameters, schedule="constant", schedule_settings={})
-        run = _run(constant, data, max_epochs=1, seed=0, loss=loss, score=score)
-        run.load_weights(weights)
-        return run.evaluate()
+        return _loaded(hyperparameters, weights, data, loss=loss, score=score).evaluate()
+
+    def predict(
+        self, hyperparameters: Hyperparameters, weights: Mapping[str, Any], data: TrainingData
+    ) -> Floats:
+        """Predict, as :class:`tunelab.execution.backends.base.Backend` says."""
+        return _loaded(hyperparameters, weights, data).predict(data.x_validation)
+
+
+def _loaded(
+    hyperparameters: Hyperparameters,
+    weights: Mapping[str, Any],
+    data: TrainingData,
+    *,
+    loss: str | None = None,
+    score: str | None = None,
+) -> TrainingRun:
+    """A run that has the weights of an earlier one."""
+    # Whatever the rates were, one that needs no budget of epochs.
+    constant = replace(hyperparameters, schedule="constant", schedule_settings={})
+    run = _run(constant, data, max_epochs=1, seed=0, loss=loss, score=score)
+    run.load_weights(weights)
+    return run
 
 
 def _run(

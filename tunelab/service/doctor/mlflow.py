@@ -35,6 +35,7 @@ _DIFFERENT = {
     "missing_points": "points missing: {}",
     "wrong_points": "points wrong: {}",
     "wrong_labels": "params or tags wrong: {}",
+    "wrong_models": "models or aliases wrong: {}",
 }
 
 

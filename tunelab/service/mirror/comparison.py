@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from tunelab.service.mirror.environment import without_credentials
 from tunelab.service.mirror.identities import Sorted, sort_out
 from tunelab.service.mirror.messages import NOTE_TAG, PARENT_TAG, Entries, Point, Status
+from tunelab.service.mirror.registry import Registry
 from tunelab.service.mirror.study_record import (
     Progress,
     Standing,
@@ -30,6 +31,7 @@ from tunelab.service.mirror.trial_record import TrialWriter, trial_status
 from tunelab.service.summary import effective_spec
 from tunelab.storage.engine import Database
 from tunelab.storage.mirror_runs import all_runs, last_end
+from tunelab.storage.models import latest_model
 from tunelab.storage.studies import study_by_id
 from tunelab.storage.sweep_slots import slot_of_study
 from tunelab.storage.trials import (
@@ -60,6 +62,8 @@ class Differences:
         missing_points: Points of metrics that are not there.
         wrong_points: Points that are there twice, or that the study database does not have.
         wrong_labels: Params and tags that are missing or different.
+        wrong_models: Models of the registry that are missing or damaged, and aliases that point
+            elsewhere.
     """
 
     missing_runs: int = 0
@@ -69,6 +73,7 @@ class Differences:
     missing_points: int = 0
     wrong_points: int = 0
     wrong_labels: int = 0
+    wrong_models: int = 0
 
     def __bool__(self) -> bool:
         return any(vars(self).values())
@@ -169,6 +174,11 @@ class _Comparison:
         if self._differences and parent is not None:
             self._sound.discard(parent.run_id)  # its description and picture go with the trials
         self._findings.forgotten = sorted(self._remembered - self._sound)
+        with self._database.read() as connection:
+            has_model = latest_model(connection, self._study.id) is not None
+        if has_model:
+            registry = Registry(self._database, self._study.id, self._tracking.uri)
+            self._differences.wrong_models = registry.differences(thorough=self._every_point)
         return self._findings
 
     def _check_study(self, runs: Sorted) -> FoundRun | None:

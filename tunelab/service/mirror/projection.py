@@ -29,6 +29,7 @@ from tunelab.service.mirror.messages import (
     Entries,
     milliseconds,
 )
+from tunelab.service.mirror.registry import send_model
 from tunelab.service.mirror.sent import Sent
 from tunelab.service.mirror.study_record import (
     Progress,
@@ -165,6 +166,7 @@ class Projection:
         if trials:
             self._send_trials(study, parent, trials, known, curves, best)
         news = self._send_study(study) or bool(trials)
+        news = self._send_model(study) or news
         if self._doubtful and not news:
             self._remove_doubles(parent)
             self._doubtful = False
@@ -256,6 +258,14 @@ class Projection:
         done = replace(parent, last_epoch=progress.number, sent=wanted.to_text())
         self._remember([done])
         self._progress, self._parent = progress, done
+        return True
+
+    def _send_model(self, study: StudyRow) -> bool:
+        done = send_model(self._database, self._tracking.uri, self._parent_run(study))
+        if done is None:
+            return False
+        self._remember([done])
+        self._parent = done
         return True
 
     def _set_status(self, run_id: str, study: StudyRow, before: str) -> None:

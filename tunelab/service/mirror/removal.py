@@ -7,6 +7,7 @@ from collections.abc import Callable
 from sqlalchemy import Connection
 
 from tunelab.service.mirror.environment import without_credentials
+from tunelab.service.mirror.registry import Registry
 from tunelab.service.mirror.study_record import identity_tags
 from tunelab.service.mirror.tracking import Tracking
 from tunelab.storage.engine import Database
@@ -21,7 +22,7 @@ def remove(
     progressed: Callable[[], None],
     confirm: Callable[[Connection], None],
 ) -> int:
-    """Put all runs of one study among MLflow's deleted ones.
+    """Put all runs of one study among MLflow's deleted ones, and delete its registered models.
 
     The caller holds the study's mirror lease. After a kill at any moment, the next removal goes on,
     and a repair brings everything back.
@@ -48,6 +49,7 @@ def remove(
     for run in found:
         tracking.delete(run.run_id)
         progressed()
+    Registry(database, study_id, tracking.uri).remove()
     with database.write() as connection:
         confirm(connection)
         forget_runs(connection, study_id, without_credentials(tracking.uri))

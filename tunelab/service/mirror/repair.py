@@ -13,9 +13,10 @@ from sqlalchemy import Connection
 from tunelab.service.mirror.comparison import Differences, compare
 from tunelab.service.mirror.environment import without_credentials
 from tunelab.service.mirror.projection import SLICE, Projection
+from tunelab.service.mirror.registry import Registry
 from tunelab.service.mirror.tracking import Tracking
 from tunelab.storage.engine import Database
-from tunelab.storage.mirror_runs import count_behind, forget, forget_runs
+from tunelab.storage.mirror_runs import count_behind, forget, forget_runs, study_run
 from tunelab.storage.studies import study_by_id
 
 
@@ -59,7 +60,17 @@ def repair(
             break
         progressed()
     projection.draw_best()
+    if found.differences.wrong_models:
+        _repair_model(database, study_id, tracking.uri)
     return found.differences
+
+
+def _repair_model(database: Database, study_id: int, uri: str) -> None:
+    """What the passes leave: a model that is there and damaged, and aliases that were moved."""
+    with database.read() as connection:
+        parent = study_run(connection, study_id, without_credentials(uri))
+    if parent is not None:
+        Registry(database, study_id, uri).repair(parent.experiment_id, parent.run_id)
 
 
 def _passes(database: Database, study_id: int, uri: str) -> int:

@@ -19,6 +19,7 @@ class Sent:
     picture: int | None = None
     confirmed: str = ""  # fingerprint of what the confirm stage came to
     sweep: str = ""  # of the tags that its experiment has of a sweep
+    model: str = ""  # checksum of the model that the registry has
 
     def to_text(self) -> str:
         """As it is stored."""

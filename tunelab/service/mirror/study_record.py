@@ -21,10 +21,13 @@ from tunelab.service.mirror.messages import (
 )
 from tunelab.spec.study import StudySpec
 from tunelab.storage.confirmed import Confirmation
-from tunelab.storage.openings import Opening, study_openings
+from tunelab.storage.gate import GateDecision
+from tunelab.storage.openings import Opening, judged, study_openings
 from tunelab.storage.states import EndReason, StudyState, TrialState
 from tunelab.storage.studies import StudyRow
 from tunelab.storage.trials import SEARCH, TrialRow
+
+_LONGEST_TAG = 4000  # MLflow refuses more than 8000; columns may have long names
 
 
 @dataclass(frozen=True)
@@ -152,10 +155,12 @@ class Confirmed:
     Attributes:
         found: What it came to; None while it has not.
         openings: Each time that the test rows were opened.
+        gate: How its model fared against the champion; None while that is not decided.
     """
 
     found: Confirmation | None
     openings: Sequence[Opening]
+    gate: GateDecision | None = None
 
     def add(self, entries: Entries) -> None:
         """Metrics and tags, at step 0: of several stages the latest is what MLflow shows."""
@@ -163,12 +168,14 @@ class Confirmed:
             latest = self.openings[-1]
             now = milliseconds(latest.opened_at)
             entries.add("test/openings", len(self.openings), now)
-            for name, value in (latest.scores or {}).items():
-                entries.add(f"test/{name}", value, now)
             entries.tags["tunelab.test.openings"] = str(len(self.openings))
         found = self.found
         if found is None:
             return
+        opening = judged(self.openings, found.at)
+        if opening is not None:
+            for name, value in (opening.scores or {}).items():
+                entries.add(f"test/{name}", value, milliseconds(opening.opened_at))
         now = milliseconds(found.at)
         entry = found.of(found.pick)
         if entry is not None:
@@ -180,6 +187,9 @@ class Confirmed:
         entries.tags["tunelab.pick.tied"] = found.tie_sentence
         entries.tags["tunelab.pick.winner"] = found.winner_sentence
         entries.tags["tunelab.pick.optimism"] = found.optimism_sentence
+        if self.gate is not None:
+            entries.tags["tunelab.gate"] = self.gate.outcome
+            entries.tags["tunelab.gate.reason"] = self.gate.sentence[:_LONGEST_TAG]
 
     @property
     def fingerprint(self) -> str:
@@ -194,7 +204,8 @@ class Confirmed:
 def read_confirmed(connection: Connection, study: StudyRow) -> Confirmed:
     """Read what the study's run is to show of the confirm stage."""
     found = None if study.confirmed is None else Confirmation.from_json(study.confirmed)
-    return Confirmed(found, study_openings(connection, study.id))
+    gate = None if study.gate is None else GateDecision.from_json(study.gate)
+    return Confirmed(found, study_openings(connection, study.id), gate)
 
 
 def n_complete(counts: Mapping[str, int]) -> int:
