@@ -14,7 +14,7 @@ from tunelab.storage.studies import get_study
 from tunelab.storage.trials import CONFIRM, EpochRow, TrialRow, study_curves, study_trials
 
 if TYPE_CHECKING:
-    import optuna
+    from tunelab.tuning.optuna_trials import Study
 
 
 class LoadedStudy:
@@ -98,7 +98,7 @@ class LoadedStudy:
             "confirm_runs": self.confirm_runs,
         }
 
-    def to_optuna(self) -> optuna.Study:
+    def to_optuna(self) -> Study:
         """The study in memory, for ``optuna.visualization``, ``optuna.importance`` and the like.
 
         Its parameters and distributions are those of the search, conditional ones only where they

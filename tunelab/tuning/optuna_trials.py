@@ -17,6 +17,8 @@ from tunelab.storage.states import TrialState
 from tunelab.storage.trials import EpochRow, TrialRow
 from tunelab.tuning.optuna_study import optuna_end
 
+Study = optuna.Study
+
 _OPEN = {TrialState.WAITING: OptunaState.WAITING, TrialState.RUNNING: OptunaState.RUNNING}
 _ENCODED = (
     "?",
@@ -45,7 +47,7 @@ def optuna_trials(
 
 def optuna_study(
     name: str, trials: Iterable[FrozenTrial], objective: ObjectiveSpec, attrs: Mapping[str, Any]
-) -> optuna.Study:
+) -> Study:
     """A study in memory, on which ``optuna.visualization`` and ``optuna.importance`` work."""
     study = optuna.create_study(study_name=name, direction=objective.direction)
     for key, value in attrs.items():
