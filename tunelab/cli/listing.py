@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from tunelab.cli.console import is_terminal, put, put_json, put_lines, tell, terminal_width
 from tunelab.cli.formats import ago, aligned, duration, instant, number, signed
 from tunelab.cli.hyperparameters import constant_names, short
-from tunelab.cli.outcomes import STYLES, remark, state_word
+from tunelab.cli.outcomes import STYLES, remark, state_word, trial_label
 from tunelab.cli.tables import Column, tab_separated, table
 from tunelab.service.events import trial_json
 from tunelab.service.summary import SCHEMA, StudySummary
@@ -77,11 +77,6 @@ def trial_columns(summary: StudySummary, trials: Sequence[TrialRow]) -> list[Col
         ),
         Column("PARAMS", [short(t.hyperparameters, same) for t in trials], drop=7, least=18),
     ]
-
-
-def trial_label(trial: TrialRow) -> str:
-    """A trial's number; of a confirm run, which trial it trains again with which seed."""
-    return str(trial.number) if trial.kind == SEARCH else f"{trial.confirms} seed {trial.repeat}"
 
 
 def _study_columns(summaries: Sequence[StudySummary], now: float) -> list[Column]:

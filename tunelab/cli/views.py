@@ -202,9 +202,10 @@ class PlainView:
         return f"done={board.n_finished}/{board.n_total}{so_far}{stage}"
 
     def _outlook(self) -> str:
-        eta = self._board.eta_seconds
+        board = self._board
+        eta = board.eta_seconds
         left = f" eta={eta:.0f}s" if eta is not None else ""
-        return f" running={len(self._board.running)}{left}"
+        return f" running={len(board.running) + len(board.confirming)}{left}"
 
     def _line(self, text: str) -> None:
         self._write(f"{instant(self._now())} {clean(text)}")

@@ -36,12 +36,15 @@ class Difference:
         difference: The pick's mean less that of the other study's pick.
         half_width: Of the difference's 95 % interval.
         is_better: Whether the difference is for the better.
+        same_question: Whether metric and data are the same, so that at least the searches' own
+            numbers can stand side by side.
     """
 
     reason: str | None
     difference: float = math.nan
     half_width: float = math.nan
     is_better: bool = False
+    same_question: bool = True
 
     @property
     def within_noise(self) -> bool | None:
@@ -170,10 +173,12 @@ def compare_studies(connection: Connection, names: Sequence[str]) -> Comparison:
 
 def difference(summary: StudySummary, other: StudySummary) -> Difference:
     """How far apart the results of two studies are."""
-    reason = _obstacle(summary, other)
+    other_question = _other_question(summary, other)
+    if other_question is not None:
+        return Difference(other_question, same_question=False)
     mine, its = pick_of(summary), pick_of(other)
-    if reason is not None or mine is None or its is None:
-        return Difference(reason or "there is nothing to compare")
+    if mine is None or its is None:
+        return Difference(_unconfirmed(other if its is None else summary))
     if mine.mean is None or its.mean is None or mine.half_width is None or its.half_width is None:
         return Difference("one seed alone says nothing about chance")
     apart = mine.mean - its.mean
@@ -189,8 +194,8 @@ def pick_of(summary: StudySummary) -> Finalist | None:
     return None if found is None else found.of(found.pick)
 
 
-def _obstacle(summary: StudySummary, other: StudySummary) -> str | None:
-    """Why two studies cannot be compared."""
+def _other_question(summary: StudySummary, other: StudySummary) -> str | None:
+    """Why the numbers of two studies mean different things; None if they do not."""
     metrics = [item.spec.objective.metric for item in (summary, other)]
     if metrics[0] != metrics[1]:
         return f"the metrics differ: {metrics[0]} and {metrics[1]}"
@@ -199,12 +204,13 @@ def _obstacle(summary: StudySummary, other: StudySummary) -> str | None:
     losses = [item.spec.objective.loss for item in (summary, other)]
     if metrics[0] == "validation_loss" and losses[0] != losses[1]:
         return f"the losses differ: {losses[0]} and {losses[1]}"
-    for item in (other, summary):
-        if item.confirmation is None:
-            return f"{item.study.title} has no confirm stage behind it"
-        if item.confirmation.pick is None:
-            return f"no finalist of {item.study.title} completed with every seed"
     return None
+
+
+def _unconfirmed(summary: StudySummary) -> str:
+    if summary.confirmation is None:
+        return f"{summary.study.title} has no confirm stage behind it"
+    return f"no finalist of {summary.study.title} completed with every seed"
 
 
 def _compared(connection: Connection, study: StudyRow) -> Compared:
