@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -211,14 +211,20 @@ def _as_yaml(evidence: Evidence, axis: Axis, wider: Dimension) -> str | None:
 def _with(space: Space, axis: Axis, wider: Dimension, whole: Space) -> Space:
     """``space`` with this dimension in the place of its own."""
     parts = axis.name.split(".")
-    if len(parts) == 3:
-        family = "optimizers" if parts[0] == "optimizer" else "schedules"
-        members = getattr(space, family)
-        own = {**members.get(parts[1], {}), parts[2]: wider}
-        return replace(space, **{family: {**members, parts[1]: own}})
+    if parts[0] == "optimizer" and len(parts) == 3:
+        return replace(space, optimizers=_put(space.optimizers, parts[1], parts[2], wider))
+    if parts[0] == "schedule" and len(parts) == 3:
+        return replace(space, schedules=_put(space.schedules, parts[1], parts[2], wider))
     if axis.name.startswith("units_"):
         units = list(whole.units_by_layer)
         units[int(axis.name.removeprefix("units_")) - 1] = wider
         return replace(space, units_by_layer=tuple(units))
-    family = "network" if axis.name in NETWORK else "shared"
-    return replace(space, **{family: {**getattr(space, family), axis.name: wider}})
+    if axis.name in NETWORK:
+        return replace(space, network={**space.network, axis.name: wider})
+    return replace(space, shared={**space.shared, axis.name: wider})
+
+
+def _put(
+    members: Mapping[str, Mapping[str, Dimension]], member: str, key: str, wider: Dimension
+) -> dict[str, Mapping[str, Dimension]]:
+    return {**members, member: {**members.get(member, {}), key: wider}}

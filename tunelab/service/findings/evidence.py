@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection
 
 from tunelab.service.summary import StudySummary, summarize
 from tunelab.spec.space import Space
+from tunelab.storage.epoch_facts import last_gaps, mean_epoch_seconds
 from tunelab.storage.states import EndReason, TrialState
 from tunelab.storage.studies import StudyRow
-from tunelab.storage.tables import epochs, trials
 from tunelab.storage.trials import TrialRow, study_trials
 
 
@@ -81,24 +81,11 @@ class Evidence:
 
 def read_evidence(connection: Connection, study: StudyRow) -> Evidence:
     """Read the study's trials."""
-    seconds = (
-        select(epochs.c.trial_id, func.avg(epochs.c.seconds))
-        .join(trials, trials.c.id == epochs.c.trial_id)
-        .where(trials.c.study_id == study.id)
-        .group_by(epochs.c.trial_id)
-    )
-    gap = epochs.c.validation_loss - epochs.c.train_loss
-    gaps = (
-        select(epochs.c.trial_id, gap)
-        .join(trials, trials.c.id == epochs.c.trial_id)
-        .where(trials.c.study_id == study.id, epochs.c.epoch == trials.c.n_epochs)
-        .where(gap.is_not(None))
-    )
     return Evidence(
         summarize(connection, study),
         tuple(study_trials(connection, study.id)),
-        {key: float(mean) for key, mean in connection.execute(seconds)},
-        {key: float(value) for key, value in connection.execute(gaps)},
+        mean_epoch_seconds(connection, study.id),
+        last_gaps(connection, study.id),
     )
 
 

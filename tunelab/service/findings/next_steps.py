@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from tunelab.service.findings.evidence import Evidence
 from tunelab.service.findings.groups import OptimizerResult
+from tunelab.service.findings.study import Findings
 from tunelab.service.findings.wording import number, share
 from tunelab.storage.states import StudyState
 from tunelab.training.monitor import Signal
-
-if TYPE_CHECKING:
-    from tunelab.service.findings.study import Findings
 
 _LATE = 0.8  # share of the trials, behind which a best trial says that more would help
 _LEAST = 20  # trials below which the time of the best one says nothing

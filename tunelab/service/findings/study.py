@@ -1,34 +1,22 @@
-"""Everything that is found about a study."""
+"""Everything that is found about a study, and its sentences."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
-from sqlalchemy import Connection
+from dataclasses import dataclass
 
 from tunelab.service.findings import edges as edges_module
-from tunelab.service.findings.budget import (
-    Duplicates,
-    EpochsSaved,
-    find_duplicates,
-    find_epochs_saved,
-)
-from tunelab.service.findings.edges import Edge, find_edges
-from tunelab.service.findings.evidence import Evidence, read_evidence
-from tunelab.service.findings.failures import Failures, find_failures
+from tunelab.service.findings.budget import Duplicates, EpochsSaved
+from tunelab.service.findings.edges import Edge
+from tunelab.service.findings.failures import Failures
 from tunelab.service.findings.groups import (
     BatchSizeResult,
     OptimizerResult,
     batch_size_sentence,
-    compare_batch_sizes,
-    compare_optimizers,
     optimizer_sentence,
 )
-from tunelab.service.findings.next_steps import next_steps
-from tunelab.service.findings.overfitting import Overfitting, find_overfitting
+from tunelab.service.findings.overfitting import Overfitting
 from tunelab.service.findings.wording import count
-from tunelab.storage.studies import StudyRow
-from tunelab.tuning.importances import LEAST, Importance, importances
+from tunelab.tuning.importances import LEAST, Importance
 
 _MOST_NAMED = 3
 
@@ -116,37 +104,3 @@ class Findings:
             edge = "Whether best values lie at the edge of their range"
             return (f"{edge} cannot be told from {few}: {least} are needed",)
         return ("No best value lies at the edge of its range",)
-
-
-def read_findings(connection: Connection, study: StudyRow) -> Findings:
-    """What the tables say about ``study``. Reads only; loads Optuna."""
-    return find(read_evidence(connection, study))
-
-
-def find(evidence: Evidence) -> Findings:
-    """What the evidence says."""
-    confirmation = evidence.summary.confirmation
-    findings = Findings(
-        importances=importances(evidence.finished, maximize=evidence.maximize),
-        edges=find_edges(evidence),
-        overfit=find_overfitting(evidence),
-        failures=find_failures(evidence),
-        duplicates=find_duplicates(evidence),
-        epochs_saved=find_epochs_saved(evidence),
-        optimizers=compare_optimizers(evidence),
-        batch_sizes=compare_batch_sizes(evidence),
-        confirmed=() if confirmation is None else tuple(confirmation.sentences),
-        openings=_openings(evidence),
-        next=(),
-        n_ended=len(evidence.finished),
-        n_complete=len(evidence.complete),
-    )
-    return replace(findings, next=next_steps(evidence, findings))
-
-
-def _openings(evidence: Evidence) -> str:
-    n = len(evidence.summary.openings)
-    elsewhere = evidence.summary.n_openings - n
-    times = {0: "not opened", 1: "opened once"}.get(n, f"opened {n} times")
-    said = f"The test rows were {times} for this study"
-    return f"{said}, and {elsewhere} more for other studies" if elsewhere else said
