@@ -136,7 +136,7 @@ class OptunaStudy:
                 intermediate_values=reported,
                 params=saved["params"],
                 distributions={
-                    name: _distribution(text) for name, text in saved["distributions"].items()
+                    name: distribution(text) for name, text in saved["distributions"].items()
                 },
                 system_attrs=saved["system_attrs"],
             )
@@ -179,5 +179,6 @@ def optuna_end(row: TrialRow) -> tuple[TrialState, float | None]:
 
 
 @lru_cache(maxsize=1024)  # the trials of a study have few that differ
-def _distribution(text: str) -> BaseDistribution:
+def distribution(text: str) -> BaseDistribution:
+    """The distribution that a sampler's state has as JSON."""
     return json_to_distribution(text)
