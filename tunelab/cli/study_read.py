@@ -82,7 +82,7 @@ def show(
         else:
             from tunelab.cli.result import read_result, show_result
 
-            show_result(read_result(connection, study), as_json=as_json)
+            show_result(read_result(connection, study, database), as_json=as_json)
 
 
 def trials(

@@ -8,14 +8,13 @@ from datetime import datetime
 from typing import Any
 
 import optuna
-from optuna.distributions import json_to_distribution
 from optuna.trial import FrozenTrial, create_trial
 from optuna.trial import TrialState as OptunaState
 
 from tunelab.spec.sections import ObjectiveSpec
 from tunelab.storage.states import TrialState
 from tunelab.storage.trials import EpochRow, TrialRow
-from tunelab.tuning.optuna_study import optuna_end
+from tunelab.tuning.optuna_study import distribution, optuna_end
 
 Study = optuna.Study
 
@@ -63,9 +62,7 @@ def _frozen(row: TrialRow, curve: Iterable[EpochRow], objective: ObjectiveSpec) 
         state=state,
         value=value,
         params=dict(saved["params"]),
-        distributions={
-            name: json_to_distribution(text) for name, text in saved["distributions"].items()
-        },
+        distributions={name: distribution(text) for name, text in saved["distributions"].items()},
         user_attrs=_attributes(row),
         intermediate_values=_values(curve, by_loss=objective.metric == "validation_loss"),
     )
