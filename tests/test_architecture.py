@@ -226,6 +226,11 @@ def test_the_process_that_runs_a_study_loads_neither_mlflow_nor_the_data_librari
     assert "optuna" in loaded
 
 
+def test_importing_the_package_loads_none_of_its_libraries():
+    loaded = loaded_by("tunelab")
+    assert loaded & {"numpy", "optuna", "sqlalchemy", "pydantic", "typer", "mlflow"} == set()
+
+
 def test_reading_a_study_waits_for_no_optuna():
     loaded = loaded_by("tunelab.service.running", "tunelab.service.summary")
     assert "optuna" not in loaded

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import Connection
 
 from tunelab.cli.console import is_terminal, put, put_json, put_lines, tell, terminal_width
 from tunelab.cli.formats import ago, aligned, duration, instant, number, signed
 from tunelab.cli.hyperparameters import constant_names, short
 from tunelab.cli.outcomes import STYLES, remark, state_word, trial_label
+from tunelab.cli.sparkline import WIDTH, Curve, sparkline
 from tunelab.cli.tables import Column, tab_separated, table
 from tunelab.service.events import trial_json
 from tunelab.service.summary import SCHEMA, StudySummary
 from tunelab.service.trial_table import trial_table
-from tunelab.storage.trials import SEARCH, TrialRow
+from tunelab.storage.trials import SEARCH, TrialRow, study_curves
+
+_MOST_CURVES = 1000  # trials
+
+Curves = Mapping[int, Curve]
 
 
 def show_studies(summaries: Sequence[StudySummary], *, as_json: bool) -> None:
@@ -33,7 +40,17 @@ def show_studies(summaries: Sequence[StudySummary], *, as_json: bool) -> None:
             put(line)
 
 
-def show_trials(summary: StudySummary, trials: Sequence[TrialRow], *, as_json: bool) -> None:
+def read_curves(connection: Connection, trials: Sequence[TrialRow]) -> Curves:
+    """The validation losses to draw; none where nobody looks, or for more trials than one reads."""
+    if not is_terminal(sys.stdout) or len(trials) > _MOST_CURVES:
+        return {}
+    rows = study_curves(connection, {trial.id: 0 for trial in trials})
+    return {key: [row.validation_loss for row in curve] for key, curve in rows.items()}
+
+
+def show_trials(
+    summary: StudySummary, trials: Sequence[TrialRow], curves: Curves, *, as_json: bool
+) -> None:
     """Print a study's trials, in the order given."""
     if as_json:
         put_json({"schema": SCHEMA, "trials": [trial_json(trial) for trial in trials]})
@@ -41,15 +58,17 @@ def show_trials(summary: StudySummary, trials: Sequence[TrialRow], *, as_json: b
         if not trials:
             tell(f"{summary.study.title} has no trials yet")
             return
-        put_lines(table(trial_columns(summary, trials), terminal_width()))
+        put_lines(table(trial_columns(summary, trials, curves), terminal_width()))
     else:
         head, cells = trial_table(trials)
         for line in tab_separated(head, cells):
             put(line)
 
 
-def trial_columns(summary: StudySummary, trials: Sequence[TrialRow]) -> list[Column]:
-    """The table of ``study trials`` on a terminal."""
+def trial_columns(
+    summary: StudySummary, trials: Sequence[TrialRow], curves: Curves
+) -> list[Column]:
+    """The table of ``study trials`` on a terminal; curves by the trials' keys."""
     best = summary.best.number if summary.best else None
     if any(trial.kind != SEARCH for trial in trials):
         best = None  # numbers of two kinds
@@ -69,6 +88,7 @@ def trial_columns(summary: StudySummary, trials: Sequence[TrialRow]) -> list[Col
         Column("AT", [number(trial.best_epoch) for trial in trials], right=True, drop=5),
         Column("GAP", [signed(trial.gap) for trial in trials], right=True, drop=6),
         Column("TIME", [duration(trial.seconds) for trial in trials], right=True, drop=8),
+        *_drawn(trials, curves),
         Column(
             "VERDICT",
             [remark(t) + ("  ★ best" if t.number == best else "") for t in trials],
@@ -76,7 +96,15 @@ def trial_columns(summary: StudySummary, trials: Sequence[TrialRow]) -> list[Col
             least=20,
         ),
         Column("PARAMS", [short(t.hyperparameters, same) for t in trials], drop=7, least=18),
+        Column("REASON", [trial.reason or "" for trial in trials], drop=9, least=60),
     ]
+
+
+def _drawn(trials: Sequence[TrialRow], curves: Curves) -> list[Column]:
+    if not any(curves.values()):
+        return []
+    drawn = [sparkline(curves[trial.id]).ljust(WIDTH) for trial in trials]
+    return [Column("CURVE", drawn, drop=3)]
 
 
 def _study_columns(summaries: Sequence[StudySummary], now: float) -> list[Column]:

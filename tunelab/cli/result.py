@@ -25,7 +25,7 @@ from tunelab.spec.tables import GRID
 from tunelab.storage.confirmed import Finalist
 from tunelab.storage.engine import Database
 from tunelab.storage.states import StudyState, TrialState
-from tunelab.storage.studies import StudyRow, earlier_study
+from tunelab.storage.studies import StudyRow, earlier_study, find_study
 from tunelab.storage.trials import EpochRow, TrialRow, trial_curve
 
 _STATE_STYLES = {
@@ -47,6 +47,7 @@ class Result:
         best_epoch: The best trial's best epoch; None while there is none.
         earlier: The generation before it; None if there is none.
         learned: What its trials say about its space; None while it runs.
+        is_latest: Whether its name alone means this generation.
     """
 
     summary: StudySummary
@@ -54,6 +55,7 @@ class Result:
     best_epoch: EpochRow | None
     earlier: StudySummary | None = None
     learned: Learned | None = None
+    is_latest: bool = True
 
 
 def read_result(connection: Connection, study: StudyRow, database: Database) -> Result:
@@ -67,7 +69,9 @@ def read_result(connection: Connection, study: StudyRow, database: Database) -> 
     before = earlier_study(connection, study)
     earlier = None if before is None else summarize(connection, before)
     known = learned(database, connection, summary)
-    return Result(summary, count_outcomes(summary.finished), epoch, earlier, known)
+    latest = find_study(connection, study.name)
+    is_latest = latest is not None and latest.id == study.id
+    return Result(summary, count_outcomes(summary.finished), epoch, earlier, known, is_latest)
 
 
 def show_result(result: Result, *, as_json: bool) -> None:
@@ -226,7 +230,8 @@ def _is_open(summary: StudySummary) -> bool:
 
 def _next(result: Result) -> Text:
     summary = result.summary
-    name = clean(summary.study.name)
+    study = summary.study
+    name = clean(study.name if result.is_latest else study.reference)
     commands = []
     if summary.state in ("stopped", "interrupted"):
         commands.append(f"tunelab study resume {name}")

@@ -100,7 +100,7 @@ def trials(
     as_json: AsJson = False,
 ) -> None:
     """List a study's trials: a table on a terminal, TAB-separated in a pipe."""
-    from tunelab.cli.listing import show_trials
+    from tunelab.cli.listing import read_curves, show_trials
     from tunelab.cli.sorting import kinds, sort_trials
     from tunelab.service.summary import summarize
     from tunelab.storage.studies import get_study
@@ -113,8 +113,9 @@ def trials(
             for one in kinds(kind)
             for row in study_trials(connection, summary.study.id, kind=one)
         ]
+        curves = read_curves(connection, rows)
     rows = sort_trials(rows, sort, maximize=summary.spec.objective.direction == "maximize")
-    show_trials(summary, rows, as_json=as_json)
+    show_trials(summary, rows, curves, as_json=as_json)
 
 
 def trial(

@@ -67,14 +67,14 @@ def export_study(database: Database, name: str, wanted: Wanted) -> Iterator[tupl
 
 
 def _check(wanted: Wanted) -> None:
+    if wanted.yaml is None and wanted.yaml_file != STDOUT:
+        raise UsageError(f"{wanted.yaml_file}: a FILE at the end goes with --yaml best")
     files = [wanted.csv, wanted.json, wanted.yaml_file if wanted.yaml else None]
     if all(file is None for file in files) and wanted.optuna is None:
         raise UsageError(
             "say what to export: --csv FILE, --json FILE, --yaml best, --optuna URL",
             hint="- in the place of FILE is standard output",
         )
-    if wanted.yaml is None and wanted.yaml_file != STDOUT:
-        raise UsageError(f"{wanted.yaml_file}: a FILE at the end goes with --yaml best")
     given = [file for file in files if file is not None]
     if len(set(given)) < len(given):
         twice = next(file for file in given if given.count(file) > 1)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from tunelab.tuning.optuna_trials import Study
 
 
+_AT_ONCE = 1000  # trials whose keys go into one statement; databases take some ten thousand
+
+
 class LoadedStudy:
     """One generation of a study as it stood when it was read. Nothing in it changes later.
 
@@ -166,6 +169,8 @@ def read_study(database: Database, name: str) -> LoadedStudy:
         summary = summarize(connection, study)
         trials = study_trials(connection, study.id)
         confirm_runs = study_trials(connection, study.id, kind=CONFIRM)
-        after = {row.id: 0 for row in (*trials, *confirm_runs)}
-        curves = study_curves(connection, after)
+        curves: dict[int, list[EpochRow]] = {}
+        keys = [row.id for row in (*trials, *confirm_runs)]
+        for start in range(0, len(keys), _AT_ONCE):
+            curves |= study_curves(connection, dict.fromkeys(keys[start : start + _AT_ONCE], 0))
     return LoadedStudy(summary, trials, confirm_runs, curves)
