@@ -1,0 +1,75 @@
+"""Numbers and times as the page shows them."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from typing import Any
+
+NOTHING = "–"
+
+
+def score(value: float | None) -> str:
+    """At most four significant digits.
+
+    >>> score(0.081623), score(None)
+    ('0.08162', '–')
+    """
+    return NOTHING if value is None or not math.isfinite(value) else f"{value:.4g}"
+
+
+def setting(value: Any) -> str:
+    """The value of a hyperparameter.
+
+    >>> setting(0.00095101), setting(128), setting("adam")
+    ('0.000951', '128', 'adam')
+    """
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def mean(value: float | None, half: float | None) -> str:
+    """A mean with its interval, both to the place of the latter's second digit.
+
+    >>> mean(1.18618, 0.1312), mean(0.5, None), mean(None, None)
+    ('1.19 ± 0.13', '0.5', '–')
+    """
+    if value is None or half is None or half <= 0 or not math.isfinite(half):
+        return score(value)
+    places = 1 - math.floor(math.log10(half))
+    if not 0 <= places <= 6:
+        return f"{value:.4g} ± {half:.2g}"
+    return f"{value:.{places}f} ± {half:.{places}f}"
+
+
+def signed(value: float | None) -> str:
+    """A difference, with its sign.
+
+    >>> signed(0.3403), signed(None)
+    ('+0.34', '–')
+    """
+    return NOTHING if value is None else f"{value:+.3g}"
+
+
+def instant(timestamp: float | None) -> str:
+    """A moment in UTC.
+
+    >>> instant(0.0)
+    '1970-01-01 00:00 UTC'
+    """
+    if timestamp is None:
+        return NOTHING
+    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def duration(seconds: float) -> str:
+    """A time span in its two greatest units.
+
+    >>> duration(39.2), duration(1872), duration(3900)
+    ('39 s', '31 min 12 s', '1 h 5 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
