@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tunelab.service.findings.wording import count, share
-from tunelab.service.reports.formats import NOTHING, duration, mean, score, setting
+from tunelab.service.reports.formats import NOTHING, duration, mean, percent, score, setting
 from tunelab.service.reports.material import Material
 from tunelab.storage.trials import TrialRow
 
@@ -54,11 +54,9 @@ def headline(material: Material) -> str:
         entry = found.of(found.pick)
         value = mean(entry.mean, entry.half_width) if entry else NOTHING
         n = entry.n_scores if entry else 0
-        return f"Trial {pick.number}: {material.metric} {value} over {count(n, 'fresh seed')}"
-    return (
-        f"Trial {pick.number}: {material.metric} {score(pick.value)} in the search, not confirmed "
-        "on fresh seeds"
-    )
+        return f"{_named(material, pick)}: {material.metric} {value} over {count(n, 'fresh seed')}"
+    value = score(pick.value)
+    return f"{_named(material, pick)}: {material.metric} {value} in the search, not yet confirmed"
 
 
 def explanation(material: Material) -> list[str]:
@@ -97,13 +95,13 @@ def tiles(material: Material) -> Iterator[Tile]:
         names = [name for name in scores if name not in ("rows", "loss")] or ["loss"]
         for name in names[:1]:
             n = count(int(scores["rows"]), "row")
-            yield Tile(f"test {name}", score(scores[name]), f"{n}, one model, opened at the end")
+            value = percent(scores[name]) if name == "accuracy" else score(scores[name])
+            yield Tile(f"test {name}", value, f"{n} that chose nothing, one model")
     yield _counts(material)
     saved = material.findings.epochs_saved
     note = f"{saved.saved:,} of {saved.budget:,}, by stopping and pruning"
     yield Tile("epochs saved", share(saved.saved, saved.budget) if saved.budget else NOTHING, note)
-    workers = f"search time of {summary.study.title}"
-    yield Tile("time", duration(summary.study.running_seconds), workers)
+    yield Tile("time", duration(summary.study.running_seconds), "that the search has run")
 
 
 def settings(material: Material) -> list[Setting]:
@@ -121,6 +119,12 @@ def settings(material: Material) -> list[Setting]:
         )
         for name, value in pick.hyperparameters.items()
     ]
+
+
+def _named(material: Material, pick: TrialRow) -> str:
+    default = material.summary.default
+    same = default is not None and default.hyperparameters == pick.hyperparameters
+    return f"Trial {pick.number}, the default configuration" if same else f"Trial {pick.number}"
 
 
 def _default(material: Material) -> Iterator[Tile]:

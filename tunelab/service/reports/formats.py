@@ -50,6 +50,25 @@ def signed(value: float | None) -> str:
     return NOTHING if value is None else f"{value:+.3g}"
 
 
+def exponent(value: float) -> str:
+    """Two digits and a short exponent.
+
+    >>> exponent(0.0031), exponent(1.0)
+    ('3.1e-3', '1e0')
+    """
+    digits, _, power = f"{value:.1e}".partition("e")
+    return f"{digits.removesuffix('.0')}e{int(power)}"
+
+
+def percent(value: float) -> str:
+    """A share in percent.
+
+    >>> percent(0.94708)
+    '94.7 %'
+    """
+    return f"{100 * value:.1f} %"
+
+
 def instant(timestamp: float | None) -> str:
     """A moment in UTC.
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from tunelab.service.findings.groups import batch_size_sentence, optimizer_sentence
 from tunelab.service.findings.wording import count
@@ -23,6 +23,7 @@ from tunelab.service.reports.leaderboard import leaderboard
 from tunelab.service.reports.material import N_BEST, Material
 from tunelab.service.summary import effective_spec
 from tunelab.spec.study_file import resolved_yaml
+from tunelab.storage.trials import TrialRow
 from tunelab.tuning.plots import interactive_plots
 
 CONTENTS = (
@@ -65,6 +66,7 @@ def build_page(material: Material, *, light: bool) -> str:
         lstrip_blocks=True,
     )
     environment.filters["score"] = score
+    environment.filters["coded"] = coded
     plots: Mapping[str, Any] = {} if light else _plots(material)
     context = {
         "contents": CONTENTS,
@@ -80,6 +82,18 @@ def build_page(material: Material, *, light: bool) -> str:
         **_end(material),
     }
     return environment.get_template("page.html").render(context)
+
+
+def coded(text: str) -> Markup:
+    """A sentence whose `commands` stand in backticks, as HTML.
+
+    >>> print(coded("a < b: `tunelab ui`"))
+    a &lt; b: <code>tunelab ui</code>
+    """
+    parts = [escape(part) for part in text.split("`")]
+    for place in range(1, len(parts) - 1, 2):
+        parts[place] = Markup("<code>") + parts[place] + Markup("</code>")
+    return Markup("").join(parts)
 
 
 def embedded(document: Any) -> str:
@@ -146,8 +160,12 @@ def _answer(material: Material) -> dict[str, Any]:
 
 def _figures(material: Material) -> dict[str, Any]:
     evidence, findings, metric = material.evidence, material.findings, material.metric
+    best = evidence.complete[:N_BEST]
+    worst = [row for row in material.shown if row.number == findings.overfit.worst]
     return {
-        "curves": _curves(material),
+        "curves": _curves(material, best),
+        "worst": next(iter(_curves(material, worst)), None),
+        "worst_reason": next((row.reason for row in worst), None),
         "curve_keys": curves.KEYS,
         "curves_intro": _curves_intro(material),
         "best_so_far": history.best_so_far(
@@ -168,12 +186,12 @@ def _figures(material: Material) -> dict[str, Any]:
     }
 
 
-def _curves(material: Material) -> list[Figure]:
+def _curves(material: Material, rows: Sequence[TrialRow]) -> list[Figure]:
     pick = material.pick
     figures = []
     best = material.evidence.complete[:N_BEST]
-    for place, row in enumerate(material.shown, start=1):
-        tags = [f"search's no. {place}"] if row in best else []
+    for row in rows:
+        tags = [f"search's no. {best.index(row) + 1}"] if row in best else []
         if pick is not None and row.number == pick.number:
             tags.append("pick")
         if row.number == material.findings.overfit.worst:
@@ -184,11 +202,7 @@ def _curves(material: Material) -> list[Figure]:
 
 def _curves_intro(material: Material) -> str:
     n = min(len(material.evidence.complete), N_BEST)
-    said = f"The best {count(n, 'trial')} of the search" if n != 1 else "The best trial"
-    worst = material.findings.overfit.worst
-    if worst is None:
-        return f"{said}; no trial overfitted."
-    return f"{said}, and trial {worst}, whose losses parted furthest of those that overfitted."
+    return f"The best {count(n, 'trial')} of the search." if n != 1 else "The one complete trial."
 
 
 def _distribution(material: Material) -> Figure | None:
@@ -299,7 +313,7 @@ def _honesty(material: Material) -> list[str]:
         said += [found.optimism_sentence, found.tie_sentence, found.winner_sentence]
         entry = found.of(found.pick)
         if entry is not None and entry.half_width is not None:
-            new = f", {found.new_splits} of them with a new split" if found.new_splits else ""
+            new = f", {found.new_splits} of which split the rows anew" if found.new_splits else ""
             said.append(
                 f"The winner's mean is known to ± {score(entry.half_width)} (95 % interval, "
                 f"variance pooled over {count(len(found.ranked), 'configuration')}) from "

@@ -34,6 +34,8 @@ class Canvas:
         width: Units of the picture; the page scales it.
         height: The same.
         right: Free units at the right.
+        top: Free units at the top.
+        bars: The axis along which bars grow from 0: ``x``, ``y`` or none.
     """
 
     def __init__(
@@ -48,24 +50,26 @@ class Canvas:
         x_names: Sequence[str] = (),
         y_names: Sequence[str] = (),
         width: int = 480,
-        height: int = 270,
+        height: int = 260,
         right: int = RIGHT,
+        top: int = TOP,
+        bars: str = "",
     ) -> None:
         longest = max((len(name) for name in y_names), default=0)
         left = max(LEFT, min(24 + 7 * longest, width // 3))
         self.width, self.height = width, height
         self.left, self.right = left, width - right
-        self.top, self.bottom = TOP, height - BOTTOM
+        self.top, self.bottom = top, height - BOTTOM
         self._x_names, self._y_names = x_names, y_names
         self.x = (
             Scale(-0.5, len(x_names) - 0.5, False, self.left, self.right)
             if x_names
-            else fitting(x, self.left, self.right, log=log_x)
+            else fitting(x, self.left, self.right, log=log_x, from_zero=bars == "x")
         )
         self.y = (
             Scale(-0.5, len(y_names) - 0.5, False, self.top, self.bottom)
             if y_names
-            else fitting(y, self.bottom, self.top, log=log_y)
+            else fitting(y, self.bottom, self.top, log=log_y, from_zero=bars == "y")
         )
         self._labels = (x_label, y_label)
         self._marks: list[str] = []

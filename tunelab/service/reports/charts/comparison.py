@@ -11,6 +11,7 @@ from tunelab.service.findings.groups import BatchSizeResult, OptimizerResult
 from tunelab.service.reports.charts.canvas import Canvas
 from tunelab.service.reports.charts.figures import Figure
 from tunelab.storage.states import EndReason
+from tunelab.storage.trials import TrialRow
 
 
 def optimizer_intervals(results: Sequence[OptimizerResult], *, metric: str) -> Figure | None:
@@ -60,9 +61,8 @@ def batch_size_times(results: Sequence[BatchSizeResult]) -> Figure | None:
         x_label="batch_size",
         y_label="ms per epoch",
         x_names=[str(result.size) for result in known],
-        log_y=False,
-        height=235,
-        width=360,
+        height=250,
+        bars="y",
     )
     for place, time in enumerate(times):
         canvas.column((place - 0.3, place + 0.3), time, "own")
@@ -89,7 +89,7 @@ def batch_size_values(
     ]
     canvas = Canvas(
         [], [value for _, value in points], x_label="batch_size", y_label=metric,
-        x_names=names, log_y=False, height=235, width=360,
+        x_names=names, log_y=False, height=250,
     )  # fmt: skip
     canvas.dots(points, "complete")
     for place, result in enumerate(known):
@@ -139,12 +139,14 @@ def diverged_region(evidence: Evidence) -> Figure | None:
     return Figure(
         "Where trials diverged",
         canvas.svg("Learning rate and optimizer of the trials that diverged"),
-        (
-            ("cross diverged", "diverged"),
-            ("cross failed", "failed"),
-            ("dots pruned", "neither"),
-        ),
+        (*_keys(rows), ("dots pruned", "neither")),
     )
+
+
+def _keys(rows: Sequence[TrialRow]) -> list[tuple[str, str]]:
+    ends = {row.end_reason for row in rows}
+    kinds = (EndReason.DIVERGED, EndReason.FAILED)
+    return [(f"cross {kind}", str(kind)) for kind in kinds if kind in ends]
 
 
 def pruning_epochs(evidence: Evidence) -> Figure | None:
@@ -160,9 +162,8 @@ def pruning_epochs(evidence: Evidence) -> Figure | None:
         [0.0, float(max(counts.values()))],
         x_label="epoch",
         y_label="pruned trials",
-        log_y=False,
-        height=235,
-        width=360,
+        height=250,
+        bars="y",
     )
     half = max(most / 120, 0.35)
     for epoch, n in counts.items():

@@ -10,6 +10,7 @@ from tunelab.service.overfitting_region import overfitting_region
 from tunelab.service.reports.charts.canvas import Canvas
 from tunelab.service.reports.charts.figures import Figure
 from tunelab.service.reports.charts.scales import fitting
+from tunelab.service.reports.formats import exponent
 from tunelab.storage.trials import EpochRow, TrialRow
 
 _RATE_SHARE = 0.9  # of the picture's height that the learning rate may take
@@ -47,7 +48,7 @@ def learning_curve(row: TrialRow, curve: Sequence[EpochRow], tags: tuple[str, ..
         canvas.y = scale
         canvas.line(((float(e.epoch), e.learning_rate or math.nan) for e in curve), "rate")
         for rate in dict.fromkeys((max(rates), min(rates))):
-            canvas.note(canvas.right + 4, scale(rate) + 3.5, f"{rate:.2g}")
+            canvas.note(canvas.right + 4, scale(rate) + 3.5, exponent(rate))
         canvas.y = at
     canvas.line(train, "train")
     canvas.line(validation, "validation dashed")
@@ -66,7 +67,7 @@ def learning_curve(row: TrialRow, curve: Sequence[EpochRow], tags: tuple[str, ..
 
 def _caption(row: TrialRow, region: tuple[int, str] | None) -> str:
     parts = [f"{number(row.value)} at epoch {row.best_epoch} of {row.n_epochs}"]
-    if row.signal:
+    if row.signal and row.onset is None:
         parts.append(row.signal.replace("_", " "))
     if region is not None:
         parts.append(region[1])

@@ -62,6 +62,7 @@ def fitting(
     *,
     log: bool | None = None,
     margin: float = 0.04,
+    from_zero: bool = False,
 ) -> Scale:
     """A scale that shows all these values.
 
@@ -71,9 +72,12 @@ def fitting(
         end: Place of the greatest.
         log: Whether it is logarithmic; None: where the values are positive and span much.
         margin: Share of the width that is left free at both ends.
+        from_zero: Begin at 0 exactly, where bars stand.
     """
     known = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
     low, high = min(known), max(known)
+    if from_zero:
+        return Scale(0.0, (high if high > 0 else 1.0) * (1 + margin), False, start, end)
     if log is None:
         log = low > 0 and high / low >= _LEAST_RATIO
     log = log and low > 0

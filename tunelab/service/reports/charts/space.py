@@ -11,8 +11,8 @@ from tunelab.service.findings.evidence import Evidence, is_complete
 from tunelab.service.reports.charts.canvas import Canvas
 from tunelab.service.reports.charts.figures import Figure
 from tunelab.service.reports.charts.scales import without_extremes
-from tunelab.storage.trials import TrialRow
-from tunelab.tuning.importances import Importance
+from tunelab.service.resolved_space import axes
+from tunelab.tuning.importances import Importance, bare_name
 
 _BINS = 6
 _MOST_NAMED = 12
@@ -32,6 +32,7 @@ def importance_bars(found: Sequence[Importance]) -> Figure | None:
         y_label="",
         y_names=[i.name for i in shown],
         height=60 + 24 * len(shown),
+        bars="x",
     )
     for place, importance in enumerate(shown):
         canvas.bar((place - 0.32, place + 0.32), (0.0, importance.share), "own")
@@ -47,60 +48,115 @@ def importance_bars(found: Sequence[Importance]) -> Figure | None:
 
 
 def objective_over(evidence: Evidence, name: str, *, metric: str) -> Figure | None:
-    """The objective of every trial over one hyperparameter, and the best value of each bin."""
+    """The objective of every trial over one hyperparameter, and the best value of each bin.
+
+    A bin's best value, whatever all other hyperparameters were, isolates this one: where it is
+    flat, others decide.
+    """
     rows = [
         row for row in evidence.trained if name in row.hyperparameters and row.value is not None
     ]
     given = [row.hyperparameters[name] for row in rows]
     if len(set(given)) < 2:
         return None
-    bins = _bins(given)
-    numeric = not isinstance(bins[0][0], str)
-    names = [] if numeric else [str(key) for key, _ in bins]
-    numbers = [float(value) for value in given] if numeric else []
-    positive = [value for value in numbers if value > 0]
-    # "Off" is 0, which a logarithmic axis does not have: it stands a step below the least.
-    log = bool(positive) and len(set(numbers)) > 2 and max(positive) / min(positive) >= 30
-    floor = min(positive) / 3 if positive else 0.0
+    axis = _Axis(given, log=name in _on_log_scales(evidence))
+    # Dots of trials that are far worse than the rest stand at the edge of the picture.
     values = without_extremes([row.value or 0.0 for row in rows], maximize=evidence.maximize)
     canvas = Canvas(
-        [max(value, floor) if log else value for value in numbers],
+        [axis.place(value) for value in given],
         values,
         x_label=name,
         y_label=metric,
-        log_x=log,
+        log_x=axis.log,
         log_y=False,
-        x_names=names,
+        x_names=axis.names,
         width=360,
-        height=235,
+        height=245,
+        top=24,
     )
-
-    def place(row: TrialRow) -> float:
-        value = row.hyperparameters[name]
-        if not numeric:
-            return names.index(str(value)) + _JITTER[row.number % len(_JITTER)]
-        return max(float(value), floor) if log else float(value)
-
     for style in ("pruned", "complete"):
-        wanted = style == "complete"
         canvas.dots(
-            ((place(row), row.value or 0.0) for row in rows if is_complete(row) is wanted), style
+            (
+                (axis.place(row.hyperparameters[name], row.number), row.value or 0.0)
+                for row in rows
+                if is_complete(row) is (style == "complete")
+            ),
+            style,
         )
-    counts = []
-    for position, (key, _) in enumerate(bins):
-        own = [row for row in rows if _in_bin(row.hyperparameters[name], key)]
+    for low, high in axis.bins():
+        own = [row for row in rows if low <= axis.place(row.hyperparameters[name]) < high]
+        if not own:
+            continue
+        left, right = max(canvas.x(low), canvas.left), min(canvas.x(high), canvas.right)
+        canvas.note((left + right) / 2, canvas.top - 8, str(len(own)), anchor="middle")
         complete = [evidence.sign * (row.value or 0.0) for row in own if is_complete(row)]
-        low, high = (position - 0.4, position + 0.4) if not numeric else _ends(key, log, floor)
         if complete:
             best = evidence.sign * min(complete)
             canvas.line([(low, best), (high, best)], "best")
-        counts.append((_middle(low, high, log), len(own)))
-    for x, n in counts:
-        canvas.note(canvas.x(x), canvas.top + 2, str(n), anchor="middle")
-    return Figure(
-        name,
-        canvas.svg(f"{metric} over {name}"),
-    )
+    if axis.has_off:
+        canvas.note(canvas.x(axis.place(0)), canvas.bottom - 5, "off", anchor="middle")
+    return Figure(name, canvas.svg(f"{metric} over {name}"))
+
+
+class _Axis:
+    """Where the values of a hyperparameter stand, and the bins between them.
+
+    Args:
+        given: Its values.
+        log: Whether it is searched on a logarithmic scale.
+    """
+
+    def __init__(self, given: Sequence[Any], *, log: bool) -> None:
+        self.names: list[str] = []
+        if any(isinstance(value, str) for value in given):
+            self.names = sorted({str(value) for value in given})
+        numbers = [] if self.names else [float(value) for value in given]
+        positive = [value for value in numbers if value > 0]
+        self.log = log and bool(positive)
+        # "Off" is 0, which a logarithmic axis does not have: it stands apart below the least.
+        self.has_off = self.log and min(numbers) <= 0
+        self._off = min(positive) / 5 if positive else 0.0
+        self._ends = sorted(set(positive if self.log else numbers))
+
+    def place(self, value: Any, number: int = 0) -> float:
+        """Where a value stands; of names, trials beside each other by their ``number``."""
+        if self.names:
+            return self.names.index(str(value)) + _JITTER[number % len(_JITTER)]
+        return self._off if self.log and value <= 0 else float(value)
+
+    def bins(self) -> list[tuple[float, float]]:
+        """Intervals [low, high) that hold every value: each value's own, or equally wide ones."""
+        if self.names:
+            return [(place - 0.4, place + 0.4) for place in range(len(self.names))]
+        off = [self._around(self._off)] if self.has_off else []
+        if len(self._ends) <= _BINS:
+            return off + [self._around(value) for value in self._ends]
+        low, high = self._on(self._ends[0]), self._on(self._ends[-1])
+        edges = [self._back(low + i * (high - low) / _BINS) for i in range(_BINS + 1)]
+        # The last one holds its own end, and rounding shall lose none.
+        edges[0], edges[-1] = self._ends[0], math.nextafter(self._ends[-1], math.inf)
+        return off + list(pairwise(edges))
+
+    def _around(self, value: float) -> tuple[float, float]:
+        if self.log:
+            return value / 1.25, value * 1.25
+        gaps = [b - a for a, b in pairwise(self._ends)]
+        half = 0.3 * min(gaps, default=1.0)
+        return value - half, value + half
+
+    def _on(self, value: float) -> float:
+        return math.log(value) if self.log else value
+
+    def _back(self, value: float) -> float:
+        return math.exp(value) if self.log else value
+
+
+def _on_log_scales(evidence: Evidence) -> set[str]:
+    return {
+        bare_name(axis.name)
+        for axis in axes(evidence.space)
+        if getattr(axis.dimension, "scale", "linear") == "log"
+    }
 
 
 KEYS = (
@@ -108,36 +164,4 @@ KEYS = (
     ("dots pruned", "pruned, its best until then"),
     ("line best", "best complete trial of a value or bin, whatever the rest was"),
 )
-
-
-def _bins(given: Sequence[Any]) -> list[tuple[Any, int]]:
-    """Values, or intervals of about equally many trials, each with its number of trials."""
-    if any(isinstance(value, str) for value in given):
-        return [(key, given.count(key)) for key in dict.fromkeys(sorted(given, key=str))]
-    distinct = sorted({float(value) for value in given})
-    if len(distinct) <= _BINS:
-        return [((value, value), given.count(value)) for value in distinct]
-    ordered = sorted(float(value) for value in given)
-    edges = [ordered[round(i * (len(ordered) - 1) / _BINS)] for i in range(_BINS + 1)]
-    edges = list(dict.fromkeys(edges))
-    return [((a, b), 0) for a, b in pairwise(edges)]
-
-
-def _in_bin(value: Any, key: Any) -> bool:
-    if isinstance(key, str):
-        return str(value) == key
-    low, high = key
-    return bool(low <= float(value) <= high)
-
-
-def _ends(key: tuple[float, float], log: bool, floor: float) -> tuple[float, float]:
-    low, high = key
-    if log:
-        low, high = max(low, floor), max(high, floor)
-    if low != high:
-        return low, high
-    return (low / 1.12, low * 1.12) if log else (low - 0.02 * abs(low), low + 0.02 * abs(low))
-
-
-def _middle(low: float, high: float, log: bool) -> float:
-    return math.sqrt(low * high) if log else (low + high) / 2
+"""The legend of all pictures of `objective_over`."""
