@@ -22,12 +22,13 @@ from tunelab.storage.trials import TrialRow
 _LOG_RATIO = 30.0  # of a hyperparameter's values that are shown on a logarithmic scale
 _CONTOURS = 3  # a contour plot of n hyperparameters has n * n pictures
 _AXES = 6
+_HEIGHTS = {"history": 420, "parallel": 420, "slice": 420, "contour": 720}  # pixels
 
 
 def interactive_plots(
     rows: Sequence[TrialRow], names: Sequence[str], *, maximize: bool, metric: str
 ) -> dict[str, dict[str, Any]]:
-    """Name of a plot -> title, and the data and layout that plotly.js takes.
+    """Name of a plot -> title, height, and the data and layout that plotly.js takes.
 
     Args:
         rows: Trials of a search.
@@ -61,7 +62,10 @@ def interactive_plots(
             "Slices",
             draw.plot_slice(study, params=everywhere[:_AXES], target_name=metric),
         )
-    return {name: {"title": title, **_document(figure)} for name, (title, figure) in plots.items()}
+    return {
+        name: {"title": title, "height": _HEIGHTS[name], **_document(figure)}
+        for name, (title, figure) in plots.items()
+    }
 
 
 def _document(figure: Any) -> dict[str, Any]:

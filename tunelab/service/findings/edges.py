@@ -155,7 +155,7 @@ def _outwards(dimension: Dimension, low: float, high: float, side: str) -> float
     if scale == "log":
         factor = min(max(math.sqrt(high / low), 2.0), _WIDER)
         new = low / factor if side == "lower" else high * factor
-        return _readable(new) if isinstance(dimension, FloatRange) else max(1, round(new))
+        return _readable(max(new, 1.0) if isinstance(dimension, IntRange) else new)
     if scale == "reverse_log":
         factor = min(max(math.sqrt((1 - low) / (1 - high)), 2.0), _WIDER)
         return 1 - min(_readable((1 - low) * factor if side == "lower" else (1 - high) / factor), 1)

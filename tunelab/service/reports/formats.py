@@ -5,8 +5,36 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 from typing import Any
+from unicodedata import category
+
+from markupsafe import escape
 
 NOTHING = "–"
+
+_UNSAFE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+
+def visible(text: str) -> str:
+    r"""Text from anywhere, without characters that steer terminals or turn the way of writing.
+
+    >>> print(visible("a\x1b[2Jb\u202ec"))
+    a\x1b[2Jb\u202ec
+    """
+    return "".join(
+        character.encode("unicode_escape").decode("ascii")
+        if category(character) in _UNSAFE and character not in "\n\t"
+        else character
+        for character in text
+    )
+
+
+def escaped(text: str) -> str:
+    """The same as part of HTML or SVG, between tags or in a quoted attribute.
+
+    >>> escaped('<b a="1">')
+    '&lt;b a=&#34;1&#34;&gt;'
+    """
+    return str(escape(visible(text)))
 
 
 def score(value: float | None) -> str:

@@ -12,8 +12,8 @@ from tunelab.storage.confirmed import Confirmation, Finalist
 from tunelab.storage.trials import TrialRow
 
 N_ROWS = 20
-_N_PARAMS = 5  # hyperparameters shown
-_WIDTH = 120
+_N_PARAMS = 4  # hyperparameters shown
+_WIDTH = 100
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@
   function draw(place) {
     const plot = plots[place.dataset.plot];
     const look = { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: colour("--raised"), title: { text: "" },
-      font: { color: colour("--ink"), family: "system-ui, sans-serif", size: 12 }, autosize: true, margin: { t: 30, r: 20 } };
+      font: { color: colour("--ink"), family: "system-ui, sans-serif", size: 12 }, autosize: true, height: plot.height, margin: { t: 30, r: 20 } };
     const layout = Object.assign({}, plot.layout, look);
     if (layout.width) delete layout.width;
-    window.Plotly.react(place, plot.data, layout, { responsive: true, displaylogo: false, showLink: false });
+    window.Plotly.react(place, plot.data, layout, { responsive: true, displayModeBar: false });
   }
   document.querySelectorAll("details.interactive").forEach(function (details) {
     details.addEventListener("toggle", function () { if (details.open) draw(details.querySelector(".plot")); });

@@ -18,7 +18,7 @@ from tunelab.service.findings.wording import count
 from tunelab.service.reports import answer
 from tunelab.service.reports.charts import comparison, curves, history, space
 from tunelab.service.reports.charts.figures import Figure
-from tunelab.service.reports.formats import instant, score
+from tunelab.service.reports.formats import instant, score, visible
 from tunelab.service.reports.leaderboard import leaderboard
 from tunelab.service.reports.material import N_BEST, Material
 from tunelab.service.summary import effective_spec
@@ -62,6 +62,7 @@ def build_page(material: Material, *, light: bool) -> str:
         loader=FileSystemLoader(_HOME),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_harmless,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -84,13 +85,18 @@ def build_page(material: Material, *, light: bool) -> str:
     return environment.get_template("page.html").render(context)
 
 
+def _harmless(value: Any) -> Any:
+    """What an expression of the template gives: text from anywhere loses its control characters."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 def coded(text: str) -> Markup:
     """A sentence whose `commands` stand in backticks, as HTML.
 
     >>> print(coded("a < b: `tunelab ui`"))
     a &lt; b: <code>tunelab ui</code>
     """
-    parts = [escape(part) for part in text.split("`")]
+    parts = [escape(visible(part)) for part in text.split("`")]
     for place in range(1, len(parts) - 1, 2):
         parts[place] = Markup("<code>") + parts[place] + Markup("</code>")
     return Markup("").join(parts)

@@ -7,14 +7,14 @@ gives them), and points of one kind are one path: a thousand of them take some t
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Iterable, Sequence
 
 from tunelab.service.reports.charts.scales import Scale, fitting
+from tunelab.service.reports.formats import escaped
 
 LEFT, RIGHT, TOP, BOTTOM = 54, 12, 12, 40
-_TICK = 4
+_SCALE = 1.2  # the most that a page enlarges a picture
 
 Points = Iterable[tuple[float, float]]
 
@@ -149,14 +149,15 @@ class Canvas:
     def note(self, x: float, y: float, text: str, *, anchor: str = "start") -> None:
         """A text at a place of the picture."""
         self._marks.append(
-            f'<text x="{x:.5g}" y="{y:.5g}" text-anchor="{anchor}">{html.escape(text)}</text>'
+            f'<text x="{x:.5g}" y="{y:.5g}" text-anchor="{anchor}">{escaped(text)}</text>'
         )
 
     def svg(self, description: str) -> str:
         """The picture, with what it shows for those who do not see it."""
-        said = html.escape(description)
+        widest = round(_SCALE * self.width)  # else the words of small pictures would be huge
         return (
-            f'<svg viewBox="0 0 {self.width} {self.height}" role="img" aria-label="{said}">'
+            f'<svg viewBox="0 0 {self.width} {self.height}" style="max-width:{widest}px" '
+            f'role="img" aria-label="{escaped(description)}">'
             f"{self._axes()}{''.join(self._marks)}</svg>"
         )
 
@@ -189,7 +190,7 @@ class Canvas:
             parts.append(
                 f'<text x="{self.left - 6}" y="{y + 3.5:.5g}" text-anchor="end">{name}</text>'
             )
-        x_label, y_label = (html.escape(label) for label in self._labels)
+        x_label, y_label = (escaped(label) for label in self._labels)
         middle = (self.left + self.right) / 2
         parts.append(
             f'<text class="label" x="{middle:.5g}" y="{self.height - 6}" '
@@ -224,7 +225,7 @@ class Canvas:
 
 def _cut(name: str, room: float) -> str:
     most = max(int(room), 3)
-    return html.escape(name if len(name) <= most else name[: most - 1] + "…")
+    return escaped(name if len(name) <= most else name[: most - 1] + "…")
 
 
 def _finite(place: tuple[float, float]) -> bool:

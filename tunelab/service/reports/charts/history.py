@@ -12,6 +12,8 @@ from tunelab.service.reports.charts.scales import without_extremes
 from tunelab.storage.states import EndReason
 from tunelab.storage.trials import TrialRow
 
+_HALF = 0.5 + 1e-12  # rounding shall not decide
+
 
 def best_so_far(rows: Sequence[TrialRow], *, maximize: bool, metric: str) -> Figure | None:
     """The search's best value over its trials, beside that of the same trials in random order.
@@ -35,7 +37,10 @@ def best_so_far(rows: Sequence[TrialRow], *, maximize: bool, metric: str) -> Fig
         best.append((number, sign * least))
     last = float(rows[-1].number)
     best.append((last, best[-1][1]))
-    reference = _reference([sign * (row.value or 0.0) for row in ended if is_complete(row)], rows)
+    reference = random_order(
+        [sign * (row.value or 0.0) for row in ended if is_complete(row)],
+        sum(row.end_reason is not None for row in rows),
+    )
     values = without_extremes([value for _, value in complete + pruned], maximize=maximize)
     canvas = Canvas([0.0, last], values, x_label="trial", y_label=metric, log_y=False)
     canvas.dots(pruned, "pruned")
@@ -137,20 +142,26 @@ def _style(row: TrialRow) -> str:
     return "pruned" if row.end_reason is EndReason.PRUNED else "failed"
 
 
-def _reference(values: Sequence[float], rows: Sequence[TrialRow]) -> list[tuple[float, float]]:
-    """Median of the best of k of all trials in random order, those without a value included.
+def random_order(values: Sequence[float], n: int) -> list[tuple[float, float]]:
+    """The median of the least of the first k of ``n`` trials in random order, for every k.
 
-    The chance that none of the i best is among k of n is C(n - i, k) / C(n, k); the median is
-    the i-th best for the least i at which it falls to one half.
+    The chance that none of the i least values is among k of n trials is C(n - i, k) / C(n, k);
+    the median is the i-th least for the least i at which it has fallen to one half.
+
+    Args:
+        values: Of the trials that have one.
+        n: How many trials there are.
+
+    Returns:
+        k - 1 and the median, where there is one.
     """
-    n = sum(row.end_reason is not None for row in rows)
     ordered = sorted(values)
     points = []
     for k in range(1, n + 1):
         none = 1.0
-        for i in range(len(ordered)):
+        for i, value in enumerate(ordered):
             none *= max(n - i - k, 0) / (n - i)
-            if none <= 0.5:
-                points.append((float(k - 1), ordered[i]))
+            if none <= _HALF:
+                points.append((float(k - 1), value))
                 break
     return points
