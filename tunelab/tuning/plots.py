@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,14 +13,15 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.trial import TrialState, create_trial
+from optuna.trial import FrozenTrial, create_trial
 
-from tunelab.storage.states import EndReason
 from tunelab.storage.trials import TrialRow
 
 _LOG_RATIO = 30.0  # of a hyperparameter's values that are shown on a logarithmic scale
 _CONTOURS = 3  # a contour plot of n hyperparameters has n * n pictures
 _AXES = 6
+_MOST = 1000  # trials that are shown, the best
+_MOST_CONTOUR = 80  # and in a contour, whose size grows with their square
 _HEIGHTS = {"history": 420, "parallel": 420, "slice": 420, "contour": 720}  # pixels
 
 
@@ -39,13 +39,16 @@ def interactive_plots(
     Returns:
         Nothing where fewer than two trials are complete.
     """
-    study = optuna.create_study(direction="maximize" if maximize else "minimize")
-    distributions = {name: _distribution(rows, name) for name in names}
-    study.add_trials([_frozen(row, distributions) for row in rows if row.end_reason is not None])
-    if sum(trial.state is TrialState.COMPLETE for trial in study.trials) < 2:
+    sign = -1.0 if maximize else 1.0
+    best = sorted(
+        (row for row in rows if _is_complete(row)), key=lambda row: sign * (row.value or 0.0)
+    )[:_MOST]
+    if len(best) < 2:
         return {}
+    study = _study(sorted(best, key=lambda row: row.number), names, maximize=maximize)
+    few = _study(best[:_MOST_CONTOUR], names, maximize=maximize)
     draw = optuna.visualization
-    everywhere = [name for name in names if all(name in row.hyperparameters for row in rows)]
+    everywhere = [name for name in names if all(name in row.hyperparameters for row in best)]
     plots = {"history": ("Best value over the search", draw.plot_optimization_history(
         study, target_name=metric))}  # fmt: skip
     if len(everywhere) > 1:
@@ -55,7 +58,7 @@ def interactive_plots(
         )
         plots["contour"] = (
             "Pairs of hyperparameters",
-            draw.plot_contour(study, params=everywhere[:_CONTOURS], target_name=metric),
+            draw.plot_contour(few, params=everywhere[:_CONTOURS], target_name=metric),
         )
     if everywhere:
         plots["slice"] = (
@@ -68,28 +71,32 @@ def interactive_plots(
     }
 
 
+def _study(rows: Sequence[TrialRow], names: Sequence[str], *, maximize: bool) -> optuna.Study:
+    study = optuna.create_study(direction="maximize" if maximize else "minimize")
+    given = [name for name in names if any(name in row.hyperparameters for row in rows)]
+    distributions = {name: _distribution(rows, name) for name in given}
+    study.add_trials([_frozen(row, distributions) for row in rows])
+    return study
+
+
+def _is_complete(row: TrialRow) -> bool:
+    return row.end_reason is not None and row.end_reason.is_complete and row.value is not None
+
+
 def _document(figure: Any) -> dict[str, Any]:
     document = json.loads(figure.to_json())
     document["layout"].pop("template", None)  # the page has its own looks
     return {"data": document["data"], "layout": document["layout"]}
 
 
-def _frozen(row: TrialRow, distributions: Mapping[str, BaseDistribution]) -> Any:
+def _frozen(row: TrialRow, distributions: Mapping[str, BaseDistribution]) -> FrozenTrial:
     flat = {
         name: row.hyperparameters[name] for name in distributions if name in row.hyperparameters
     }
-    complete = row.end_reason is not None and row.end_reason.is_complete and row.value is not None
-    reported = {}
-    if not complete and row.value is not None and math.isfinite(row.value):
-        reported[row.n_epochs] = row.value
-    failed = row.end_reason is EndReason.FAILED
-    state = TrialState.FAIL if failed else TrialState.PRUNED
     return create_trial(
-        state=TrialState.COMPLETE if complete else state,
-        value=row.value if complete else None,
+        value=row.value,
         params=flat,
         distributions={name: distributions[name] for name in flat},
-        intermediate_values=reported,
     )
 
 

@@ -14,6 +14,7 @@ from tunelab.service.reports.charts.scales import Scale, fitting
 from tunelab.service.reports.formats import escaped
 
 LEFT, RIGHT, TOP, BOTTOM = 54, 12, 12, 40
+_FINE, _COARSE, _MANY = 0.5, 3.0, 2000  # units; dots beyond which the coarse grid is used
 _SCALE = 1.2  # the most that a page enlarges a picture
 
 Points = Iterable[tuple[float, float]]
@@ -88,9 +89,11 @@ class Canvas:
         self._path(_broken_line(places), f"line {style}")
 
     def dots(self, points: Points, style: str) -> None:
-        """A dot at each point that is finite."""
+        """A dot at each point that is finite; dots that nobody could tell apart are one."""
         places = [place for place in self._places(points) if _finite(place)]
-        self._path("".join(f"M{x:.5g} {y:.5g}h0" for x, y in places), f"dots {style}")
+        grid = _FINE if len(places) <= _MANY else _COARSE
+        seen = dict.fromkeys((round(x / grid) * grid, round(y / grid) * grid) for x, y in places)
+        self._path("".join(f"M{x:.5g} {y:.5g}h0" for x, y in seen), f"dots {style}")
 
     def crosses(self, points: Points, style: str) -> None:
         """A cross at each point that is finite."""
@@ -131,14 +134,13 @@ class Canvas:
             f'height="{max(self.bottom - top, 0):.5g}"/>'
         )
 
-    def bar(self, y: tuple[float, float], length: tuple[float, float], style: str) -> None:
-        """A lying bar."""
-        a, b = self.x(length[0]), self.x(length[1])
-        top, bottom = self.y(y[0]), self.y(y[1])
-        self._marks.append(
-            f'<rect class="bar {style}" x="{a:.5g}" y="{top:.5g}" width="{max(b - a, 0.5):.5g}" '
-            f'height="{bottom - top:.5g}"/>'
-        )
+    def bars(self, bars: Iterable[tuple[float, float, float, float]], style: str) -> None:
+        """Lying bars: from, to, and the two sides of each."""
+        parts = []
+        for begin, end, side, other in bars:
+            a, b, top, bottom = self.x(begin), self.x(end), self.y(side), self.y(other)
+            parts.append(f"M{a:.5g} {top:.4g}h{max(b - a, 0.5):.4g}v{bottom - top:.4g}H{a:.5g}Z")
+        self._path("".join(parts), f"bar {style}")
 
     def words(
         self, x: float, y: float, text: str, *, anchor: str = "middle", dy: float = 0

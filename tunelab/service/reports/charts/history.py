@@ -118,8 +118,9 @@ def timeline(rows: Sequence[TrialRow], confirm: Sequence[TrialRow]) -> Figure | 
         height=min(90 + 30 * len(lanes), 330),
         width=980,
     )
-    for lane, a, b, style in bars:
-        canvas.bar((lane - 0.36, lane + 0.36), (a, b), style)
+    for style in dict.fromkeys(style for *_, style in bars):
+        own = ((a, b, lane - 0.36, lane + 0.36) for lane, a, b, kind in bars if kind == style)
+        canvas.bars(own, style)
     return Figure(
         "Who was busy when",
         canvas.svg("Timeline of the trials"),

@@ -34,8 +34,8 @@ def importance_bars(found: Sequence[Importance]) -> Figure | None:
         height=60 + 24 * len(shown),
         bars="x",
     )
+    canvas.bars(((0.0, i.share, n - 0.32, n + 0.32) for n, i in enumerate(shown)), "own")
     for place, importance in enumerate(shown):
-        canvas.bar((place - 0.32, place + 0.32), (0.0, importance.share), "own")
         low = max(importance.share - 2 * importance.spread, 0.0)
         canvas.interval((low, min(importance.share + 2 * importance.spread, 1.0)), place, "spread")
     return Figure(
