@@ -40,7 +40,17 @@ LIBRARIES: dict[str, set[str]] = {
     "storage": {"sqlalchemy", "alembic", "numpy"},
     "execution": {"threadpoolctl", "numpy", "sqlalchemy"},
     "tuning": {"optuna", "numpy", "scipy", "sqlalchemy"},
-    "service": {"sqlalchemy", "numpy", "mlflow", "matplotlib", "PIL", "distributed"},
+    "service": {
+        "sqlalchemy",
+        "numpy",
+        "mlflow",
+        "matplotlib",
+        "PIL",
+        "distributed",
+        "jinja2",
+        "markupsafe",
+        "plotly",
+    },
     "cli": {"typer", "rich", "sqlalchemy"},
 }
 
@@ -50,6 +60,9 @@ CONFINED: dict[str, tuple[str, bool]] = {
     "mlflow": ("tunelab.service.mirror tunelab.service.dashboard", True),
     "matplotlib": ("tunelab.service.mirror tunelab.service.demos", True),
     "PIL": ("tunelab.service.demos.animation", True),
+    "jinja2": ("tunelab.service.reports", True),
+    "markupsafe": ("tunelab.service.reports", True),
+    "plotly": ("tunelab.service.reports", False),
     "distributed": ("tunelab.service.executors.dask", True),
     "sklearn": ("tunelab.datasets", False),
     "pyarrow": ("tunelab.datasets.sources", False),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -24,6 +25,7 @@ def register(group: typer.Typer) -> None:
     group.command(epilog="Example: tunelab study trials digits --sort value")(trials)
     group.command(epilog="Example: tunelab study trial digits 38 --epochs")(trial)
     group.command(epilog="Example: tunelab study compare digits#6 digits#7")(compare)
+    group.command(epilog="Example: tunelab study report digits -o digits.html")(report)
     group.command(epilog="Example: tunelab study validate studies/digits.yaml")(validate)
 
 
@@ -144,3 +146,30 @@ def compare(names: StudyNames, as_json: AsJson = False) -> None:
     with existing_database() as database, database.read() as connection:
         comparison = compare_studies(connection, names)
     show_comparison(comparison, as_json=as_json)
+
+
+def report(
+    name: StudyName,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            readable=False,
+            show_default=False,
+            help="The file, which is replaced; without it NAME-report.html, or NAME-7-report.html.",
+        ),
+    ] = None,
+    light: Annotated[
+        bool, typer.Option("--light", help="Leave out scripts: a small page, all pictures still.")
+    ] = False,
+) -> None:
+    """Write a study's report: one HTML file that needs no network.
+
+    It names the configuration, how good it is and how sure that is, shows what mattered, and says
+    what to try next. A study that runs has a report too.
+    """
+    from tunelab.cli.report import write
+
+    write(name, output, light=light)

@@ -8,7 +8,9 @@ every trial takes part with its rank: complete ones by value, behind them the pr
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,16 +59,15 @@ def importances(rows: Sequence[TrialRow], *, maximize: bool) -> tuple[Importance
         Nothing where there are fewer than `LEAST` trials, or only one value of everything.
     """
     ranked = [_frozen(row, rank) for rank, row in enumerate(_best_first(rows, maximize=maximize))]
-    if len(ranked) < LEAST:
+    n = len(ranked)
+    if n < LEAST:
         return ()
-    whole = _shares(ranked)
+    study = optuna.create_study()
+    study.add_trials(ranked)
+    whole = _shares(study, range(n))
     names = sorted(whole, key=lambda name: (-whole[name], name))
-    generator = np.random.default_rng(len(ranked))  # the same trials, the same answer
-    n = len(ranked) // 2
-    halves = [
-        _shares([ranked[i] for i in sorted(generator.permutation(len(ranked))[:n])])
-        for _ in range(_HALVES)
-    ]
+    generator = np.random.default_rng(n)  # the same trials, the same answer
+    halves = [_shares(study, generator.permutation(n)[: n // 2].tolist()) for _ in range(_HALVES)]
     return tuple(
         Importance(name, whole[name], float(np.std([half.get(name, 0.0) for half in halves])))
         for name in names
@@ -95,12 +96,21 @@ def _frozen(row: TrialRow, rank: int) -> FrozenTrial:
     )
 
 
-def _shares(ranked: Sequence[FrozenTrial]) -> dict[str, float]:
-    """The shares by hyperparameter; empty if nothing was decided."""
-    study = optuna.create_study()
-    study.add_trials(ranked)
-    best = max(_BEST, min(_LEAST_BEST / len(ranked), 0.5))
-    found = PedAnovaImportanceEvaluator(target_quantile=best).evaluate(study)
+def _shares(study: optuna.Study, ranks: Iterable[int]) -> dict[str, float]:
+    """The shares by hyperparameter, over the trials of these ranks; empty if nothing was decided.
+
+    Optuna copies every trial that a study takes in, so there is one study: it leaves out trials
+    whose target is not finite.
+    """
+    taking_part = set(ranks)
+    best = max(_BEST, min(_LEAST_BEST / len(taking_part), 0.5))
+
+    def target(trial: FrozenTrial) -> float:
+        return float(trial.number) if trial.number in taking_part else math.nan
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that less is taken for better: it is
+        found = PedAnovaImportanceEvaluator(target_quantile=best).evaluate(study, target=target)
     total = sum(found.values())
     shares: dict[str, float] = {}
     for name, value in found.items():

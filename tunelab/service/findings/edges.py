@@ -16,6 +16,7 @@ from tunelab.spec.space import Choice, Dimension, FloatRange, IntRange, Space, b
 from tunelab.spec.tables import NETWORK, OPTIMIZERS, SCHEDULES
 from tunelab.spec.yaml_writer import to_yaml
 from tunelab.storage.trials import TrialRow
+from tunelab.tuning.importances import bare_name
 
 LEAST = 10
 """Complete trials below which nothing is said."""
@@ -87,7 +88,7 @@ def _edge(evidence: Evidence, axis: Axis, best: Sequence[TrialRow]) -> Edge | No
         if _is_at(dimension, own[0], bound) and len(own) > 2 and 2 * support >= len(own):
             wider = _wider(dimension, axis, side)
             text = None if wider is None else _as_yaml(evidence, axis, wider)
-            return Edge(_bare(axis), own[0], side, bound, support, len(own), text)
+            return Edge(bare_name(axis.name), own[0], side, bound, support, len(own), text)
     return None
 
 
@@ -97,16 +98,11 @@ def value_of(row: TrialRow, axis: Axis) -> float | None:
     conditional = bool(rest) and family in ("optimizer", "schedule")
     if conditional and row.hyperparameters.get(family) != rest.partition(".")[0]:
         return None
-    value = row.hyperparameters.get(_bare(axis))
+    value = row.hyperparameters.get(bare_name(axis.name))
     if value is None or isinstance(value, str):
         return None
     off = getattr(axis.dimension, "optional", False) and value == 0
     return None if off else float(value)
-
-
-def _bare(axis: Axis) -> str:
-    parts = axis.name.split(".")
-    return parts[-1] if parts[0] == "optimizer" else ".".join((parts[0], *parts[2:]))
 
 
 def _is_at(dimension: Dimension, value: float, bound: float) -> bool:
@@ -159,7 +155,7 @@ def _outwards(dimension: Dimension, low: float, high: float, side: str) -> float
     if scale == "log":
         factor = min(max(math.sqrt(high / low), 2.0), _WIDER)
         new = low / factor if side == "lower" else high * factor
-        return _readable(new) if isinstance(dimension, FloatRange) else max(1, round(new))
+        return _readable(max(new, 1.0) if isinstance(dimension, IntRange) else new)
     if scale == "reverse_log":
         factor = min(max(math.sqrt((1 - low) / (1 - high)), 2.0), _WIDER)
         return 1 - min(_readable((1 - low) * factor if side == "lower" else (1 - high) / factor), 1)

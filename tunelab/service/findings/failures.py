@@ -36,8 +36,9 @@ class Region:
     def sentence(self) -> str:
         """The region in words."""
         return (
-            f"{self.optimizer}: {self.diverged} of {count(self.of, 'trial')} diverged, all with "
-            f"learning_rate >= {number(self.lowest)}, where {self.above} of them were"
+            f"{self.optimizer}: {self.diverged} of {count(self.of, 'trial')} diverged, "
+            f"{self.diverged} of the {self.above} with learning_rate >= {number(self.lowest)} and "
+            "none below"
         )
 
 

@@ -28,7 +28,7 @@ def _steps(evidence: Evidence, findings: Findings) -> Iterator[str]:
     title = summary.study.reference
     if summary.study.state is StudyState.STOPPED:
         left = summary.study.n_trials - summary.n_finished
-        yield f"Go on with the {left} trials that are left: tunelab study resume {title}"
+        yield f"Go on with the {left} trials that are left: `tunelab study resume {title}`"
     if not evidence.complete:
         if evidence.finished:
             yield "Look at why no trial completed, before another search: see the failures"
@@ -53,14 +53,14 @@ def _confirming(evidence: Evidence) -> Iterator[str]:
     if found is None:
         yield (
             "Train the best configurations again on fresh seeds before trusting the search's own "
-            f"number: tunelab study confirm {name}"
+            f"number: `tunelab study confirm {name}`"
         )
     elif found.tied and found.n_seeds < _MOST_SEEDS:
         n = min(max(2 * found.n_seeds, 5), _MOST_SEEDS)
         yield (
             f"{len(found.tied) + 1} configurations share the first place after {found.n_seeds} "
             f"seeds; if it matters which, train each with {n}: "
-            f"tunelab study confirm {name} --seeds {n}"
+            f"`tunelab study confirm {name} --seeds {n}`"
         )
 
 
@@ -82,7 +82,7 @@ def _budget(evidence: Evidence) -> Iterator[str]:
     if best.signal == Signal.UNFINISHED:
         yield (
             f"Allow more epochs: the best trial was still falling when its {most} epochs ended; "
-            f"try max_epochs: {2 * most}"
+            f"try `max_epochs: {2 * most}`"
         )
 
 

@@ -15,7 +15,7 @@ from tunelab.service.findings.groups import (
     optimizer_sentence,
 )
 from tunelab.service.findings.overfitting import Overfitting
-from tunelab.service.findings.wording import count
+from tunelab.service.findings.wording import count, share
 from tunelab.tuning.importances import LEAST, Importance
 
 _MOST_NAMED = 3
@@ -59,19 +59,22 @@ class Findings:
     @property
     def sentences(self) -> tuple[str, ...]:
         """Every finding in one sentence with its number; what cannot be told is said too."""
+        return tuple(sentence for _, said in self.by_topic for sentence in said)
+
+    @property
+    def by_topic(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """The sentences, by what they are about."""
+        overfit = self.overfit
         return (
-            *self.confirmed,
-            self.importance_sentence,
-            *self.edge_sentences,
-            self.overfit.sentence,
-            self.overfit.common_sentence,
-            self.overfit.gap_sentence,
-            *self.failures.sentences,
-            self.duplicates.sentence,
-            self.epochs_saved.sentence,
-            optimizer_sentence(self.optimizers),
-            batch_size_sentence(self.batch_sizes),
-            self.openings,
+            ("Result", self.confirmed or ("Nothing was trained again on fresh seeds",)),
+            ("What mattered", (self.importance_sentence,)),
+            ("Ranges", self.edge_sentences),
+            ("Overfitting", (overfit.sentence, overfit.common_sentence, overfit.gap_sentence)),
+            ("Failures", tuple(self.failures.sentences)),
+            ("Budget", (self.epochs_saved.sentence, self.duplicates.sentence)),
+            ("Optimizers", (optimizer_sentence(self.optimizers),)),
+            ("Batch size", (batch_size_sentence(self.batch_sizes),)),
+            ("Test rows", (self.openings,)),
         )
 
     @property
@@ -87,10 +90,10 @@ class Findings:
         if not clear:
             first = self.importances[0]
             return (
-                f"No hyperparameter stands out: {first.name} comes first with {first.share:.0%} of "
-                f"the importance, ± {2 * first.spread:.0%}"
+                f"No hyperparameter stands out: {first.name} comes first with "
+                f"{share(first.share, 1)} of the importance, ± {share(2 * first.spread, 1)}"
             )
-        named = ", ".join(f"{i.name} {i.share:.0%} ± {2 * i.spread:.0%}" for i in clear)
+        named = ", ".join(f"{i.name} {share(i.share, 1)} ± {share(2 * i.spread, 1)}" for i in clear)
         return f"What mattered, as shares of the importance: {named}"
 
     @property
