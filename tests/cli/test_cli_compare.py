@@ -136,8 +136,9 @@ def test_what_cannot_be_compared_is_said(call, maker, generations, change, reaso
     _, rows = table(call("study", "compare", "digits").out)
     assert rows["not_compared"] == ["", reason]
     assert (rows["difference"], rows["within_noise"]) == (["", ""], ["", ""])
-    text = "\n".join(on_a_terminal(120, "study", "compare", "digits"))
-    assert f"cannot be compared: {reason}" in text
+    if not change:
+        text = "\n".join(on_a_terminal(120, "study", "compare", "digits"))
+        assert f"cannot be compared: {reason}" in text
 
 
 def test_as_json_it_is_one_document(call, maker, generations):
@@ -204,3 +205,14 @@ def test_show_holds_the_result_against_the_default_and_the_generation_before(
         "        digits #1: the data, or their split, differ\n"
         in call("study", "show", "digits").out
     )
+
+
+def test_every_terminal_gets_what_it_can_show(maker, generations):
+    words = ["study", "compare", "digits"]
+    plain = "\n".join(on_a_terminal(80, *words, TERM="dumb", NO_COLOR="", PYTHONIOENCODING="ascii"))
+    assert plain.isascii()
+    assert "\x1b" not in plain
+    assert "\x1b[1m" in "\n".join(on_a_terminal(80, *words, NO_COLOR=""))
+    lines = on_a_terminal(20, *words)
+    # A name beside one value stays in one piece.
+    assert [line for line in lines if len(line) > 20 and len(line.split()) > 5] == []

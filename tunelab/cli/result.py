@@ -245,6 +245,7 @@ def _next(result: Result) -> Text:
         commands.append(f"tunelab study compare {name}")
     if summary.best is not None:
         commands.append(f"tunelab study trial {name} {summary.best.number}")
+        commands.append(f"tunelab study report {name}")
         commands.append("tunelab ui")
     line = labelled("next")
     one_line = "    ".join(commands)
