@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import optuna
-from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from tunelab.storage.states import EndReason
@@ -27,7 +26,7 @@ LEAST = 20
 
 _BEST = 0.1  # share of the trials that count as the best, and ...
 _LEAST_BEST = 5  # ... how many there must be: Optuna's advice for a stable answer
-_HALVES = 20
+_HALVES = 12
 
 
 @dataclass(frozen=True)
@@ -102,6 +101,9 @@ def _shares(study: optuna.Study, ranks: Iterable[int]) -> dict[str, float]:
     Optuna copies every trial that a study takes in, so there is one study: it leaves out trials
     whose target is not finite.
     """
+    # Brings scikit-learn with it, which those who know fewer trials need not wait for.
+    from optuna.importance import PedAnovaImportanceEvaluator
+
     taking_part = set(ranks)
     best = max(_BEST, min(_LEAST_BEST / len(taking_part), 0.5))
 

@@ -13,7 +13,7 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.trial import FrozenTrial, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from tunelab.storage.trials import TrialRow
 
@@ -31,7 +31,7 @@ def interactive_plots(
     """Name of a plot -> title, height, and the data and layout that plotly.js takes.
 
     Args:
-        rows: Trials of a search.
+        rows: All trials of a search, in order of numbers; complete ones are shown.
         names: Hyperparameters to show, the most important first; all trials need not have them.
         maximize: Whether greater values are better.
         metric: What the values are.
@@ -45,12 +45,12 @@ def interactive_plots(
     )[:_MOST]
     if len(best) < 2:
         return {}
-    study = _study(sorted(best, key=lambda row: row.number), names, maximize=maximize)
-    few = _study(best[:_MOST_CONTOUR], names, maximize=maximize)
+    study = _study(rows, best, names, maximize=maximize)
+    few = _study(rows, best[:_MOST_CONTOUR], names, maximize=maximize)
     draw = optuna.visualization
     everywhere = [name for name in names if all(name in row.hyperparameters for row in best)]
-    plots = {"history": ("Best value over the search", draw.plot_optimization_history(
-        study, target_name=metric))}  # fmt: skip
+    history = draw.plot_optimization_history(study, target_name=metric)
+    plots = {"history": ("Best value over the search", history)}
     if len(everywhere) > 1:
         plots["parallel"] = (
             "Parallel coordinates",
@@ -71,11 +71,22 @@ def interactive_plots(
     }
 
 
-def _study(rows: Sequence[TrialRow], names: Sequence[str], *, maximize: bool) -> optuna.Study:
+def _study(
+    rows: Sequence[TrialRow], shown: Sequence[TrialRow], names: Sequence[str], *, maximize: bool
+) -> optuna.Study:
+    """Optuna numbers trials as they come: those that are not shown keep their places, as failed."""
     study = optuna.create_study(direction="maximize" if maximize else "minimize")
-    given = [name for name in names if any(name in row.hyperparameters for row in rows)]
-    distributions = {name: _distribution(rows, name) for name in given}
-    study.add_trials([_frozen(row, distributions) for row in rows])
+    given = [name for name in names if any(name in row.hyperparameters for row in shown)]
+    distributions = {name: _distribution(shown, name) for name in given}
+    numbers = {row.number for row in shown}
+    study.add_trials(
+        [
+            _frozen(row, distributions)
+            if row.number in numbers
+            else create_trial(state=TrialState.FAIL)
+            for row in rows
+        ]
+    )
     return study
 
 

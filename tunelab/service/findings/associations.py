@@ -1,6 +1,6 @@
 """What trials with an outcome have in common: the one condition that parts them best from others.
 
-Every condition of the form ``units >= 256``, ``dropout_rate < 0.1`` or ``optimizer is adam`` is
+Every condition of the form ``units >= 256``, ``dropout_rate < 0.1`` or ``optimizer = adam`` is
 tried. With the best of so many, chance alone looks like something; so the same search is made on
 shuffled outcomes, and the share of shuffles that part the trials as well is the probability of
 seeing this by chance (Westfall and Young 1993, the distribution of the maximum).
@@ -126,7 +126,7 @@ def _splits(
             sides = [(f"{name} in use", f"{name} not in use", [v is not None for v in given])]
         else:
             sides = [
-                (f"{name} is {value}", f"{name} is not {value}", [v == value for v in given])
+                (f"{name} = {value}", f"{name} other than {value}", [v == value for v in given])
                 for value in dict.fromkeys(known)
             ]
     else:

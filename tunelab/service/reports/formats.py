@@ -46,13 +46,22 @@ def score(value: float | None) -> str:
     return NOTHING if value is None or not math.isfinite(value) else f"{value:.4g}"
 
 
-def setting(value: Any) -> str:
+def aligned(value: float | None) -> str:
+    """Always four significant digits, so that the numbers of a column are equally long.
+
+    >>> aligned(1.12), aligned(1234.5), aligned(None)
+    ('1.120', '1234', '–')
+    """
+    return NOTHING if value is None else f"{value:#.4g}".rstrip(".")
+
+
+def setting(value: Any, digits: int = 4) -> str:
     """The value of a hyperparameter.
 
     >>> setting(0.00095101), setting(128), setting("adam")
     ('0.000951', '128', 'adam')
     """
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
 
 
 def mean(value: float | None, half: float | None) -> str:

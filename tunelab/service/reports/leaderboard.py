@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tunelab.service.reports.charts.scales import Scale, fitting
-from tunelab.service.reports.formats import NOTHING, mean, score, setting, signed
+from tunelab.service.reports.formats import NOTHING, aligned, mean, setting, signed
 from tunelab.service.reports.material import Material
 from tunelab.storage.confirmed import Confirmation, Finalist
 from tunelab.storage.trials import TrialRow
@@ -107,14 +107,14 @@ def _entry(
     return Entry(
         place,
         row.number,
-        score(row.value),
+        aligned(row.value),
         NOTHING if entry is None else mean(entry.mean, entry.half_width),
         _bar(entry, scale),
         f"{row.best_epoch} / {row.n_epochs}" if row.best_epoch else str(row.n_epochs),
         signed(row.gap),
         (row.signal or NOTHING).replace("_", " "),
         tuple(
-            setting(row.hyperparameters[name]) if name in row.hyperparameters else NOTHING
+            setting(row.hyperparameters[name], 3) if name in row.hyperparameters else NOTHING
             for name in names
         ),
         entry is not None and entry.is_tied,

@@ -9,7 +9,11 @@
     const look = { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: colour("--raised"), title: { text: "" },
       font: { color: colour("--ink"), family: "system-ui, sans-serif", size: 12 }, autosize: true, height: plot.height, margin: { t: 30, r: 20 } };
     const layout = Object.assign({}, plot.layout, look);
-    if (layout.width) delete layout.width;
+    delete layout.width;
+    plot.data.forEach(function (trace) {
+      if (trace.type !== "parcoords") return;
+      ["labelfont", "tickfont", "rangefont"].forEach(function (font) { trace[font] = { color: colour("--ink") }; });
+    });
     window.Plotly.react(place, plot.data, layout, { responsive: true, displayModeBar: false });
   }
   document.querySelectorAll("details.interactive").forEach(function (details) {

@@ -242,7 +242,7 @@ def _slices(material: Material) -> list[Figure]:
 
 def _plots(material: Material) -> dict[str, Any]:
     return interactive_plots(
-        material.evidence.finished,
+        material.evidence.trials,
         _names(material),
         maximize=material.evidence.maximize,
         metric=material.metric,

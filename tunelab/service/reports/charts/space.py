@@ -94,7 +94,7 @@ def objective_over(evidence: Evidence, name: str, *, metric: str) -> Figure | No
             best = evidence.sign * min(complete)
             canvas.line([(low, best), (high, best)], "best")
     if axis.has_off:
-        canvas.note(canvas.x(axis.place(0)), canvas.bottom - 5, "off", anchor="middle")
+        canvas.note(canvas.x(axis.place(0)), canvas.bottom + 15, "off", anchor="middle")
     return Figure(name, canvas.svg(f"{metric} over {name}"))
 
 
