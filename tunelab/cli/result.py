@@ -58,8 +58,17 @@ class Result:
     is_latest: bool = True
 
 
-def read_result(connection: Connection, study: StudyRow, database: Database) -> Result:
-    """Read what ``study show`` tells; of a study that has just ended, draw it from its trials."""
+def read_result(
+    connection: Connection, study: StudyRow, database: Database | None = None
+) -> Result:
+    """Read what ``study show`` tells.
+
+    Args:
+        connection: A read transaction.
+        study: The study.
+        database: What its trials say about its space is kept beside it, and drawn now where it is
+            not; None: leave that out.
+    """
     summary = summarize(connection, study)
     best = summary.best
     epoch = None
@@ -68,7 +77,7 @@ def read_result(connection: Connection, study: StudyRow, database: Database) -> 
         epoch = rows[0] if rows else None
     before = earlier_study(connection, study)
     earlier = None if before is None else summarize(connection, before)
-    known = learned(database, connection, summary)
+    known = None if database is None else learned(database, connection, summary)
     latest = find_study(connection, study.name)
     is_latest = latest is not None and latest.id == study.id
     return Result(summary, count_outcomes(summary.finished), epoch, earlier, known, is_latest)

@@ -79,7 +79,7 @@ def run(
             _follow(database, study, events, stop, as_json=as_json, dashboard=shown)
         elif mirrored:
             _follow(database, study, catch_up(database, study, stop), stop, as_json=as_json)
-        result = _read(database, study)
+        result = _read(database, study, as_json=as_json)
         if not has_more:
             start = "`tunelab study start FILE"
             hint = f"{start} --trials N` extends it, {start} --new` starts the next generation"
@@ -109,7 +109,7 @@ def follow(database: Database, name: str, *, as_json: bool) -> int:
         events = follow_study(database, study, stop)
         shown = _dashboard(database, study)
         _follow(database, study, events, stop, as_json=as_json, dashboard=shown)
-    result = _read(database, study)
+    result = _read(database, study, as_json=as_json)
     if not as_json:
         show_result(result, as_json=False)
     return _exit_code(database, result, stop, f"tunelab study resume {study.name}")
@@ -147,9 +147,10 @@ def _dashboard(database: Database, study: StudyRow) -> str:
     return study_dashboard(database, study.id) or "tunelab ui"
 
 
-def _read(database: Database, study: StudyRow) -> Result:
+def _read(database: Database, study: StudyRow, *, as_json: bool) -> Result:
     with database.read() as connection:
-        return read_result(connection, study_by_id(connection, study.id), database)
+        study = study_by_id(connection, study.id)
+        return read_result(connection, study, None if as_json else database)
 
 
 def _exit_code(database: Database, result: Result, stop: StopRequest, go_on: str) -> int:

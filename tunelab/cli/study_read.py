@@ -84,7 +84,8 @@ def show(
         else:
             from tunelab.cli.result import read_result, show_result
 
-            show_result(read_result(connection, study, database), as_json=as_json)
+            result = read_result(connection, study, None if as_json else database)
+            show_result(result, as_json=as_json)
 
 
 def trials(

@@ -1,15 +1,15 @@
 """What a study's trials say about its space, in the few numbers that ``study show`` prints.
 
-Drawing them loads Optuna and takes seconds, so they are kept in ``.tunelab/findings/`` beside the
-database once a study has ended, and drawn anew when it has more trials. The database stays the only
-truth: a file that is missing, damaged or of other trials is replaced.
+Drawing them loads Optuna's importances, which takes seconds, so they are kept in
+``.tunelab/findings/`` beside the database once a study has ended, and drawn anew when it has more
+trials. The database stays the only truth: a file that is missing, damaged or of other trials is
+replaced.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -97,14 +97,17 @@ def findings_folder(database: Database) -> Path:
 
 
 def _drawn(connection: Connection, study: StudyRow) -> Learned:
-    from tunelab.service.findings import read_findings  # loads Optuna
+    from tunelab.service.findings.edges import find_edges
+    from tunelab.service.findings.evidence import read_evidence
+    from tunelab.tuning.importances import importances  # loads Optuna
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Optuna's, of parameters that few trials had
-        found = read_findings(connection, study)
+    evidence = read_evidence(connection, study)
+    mattered = importances(evidence.finished, maximize=evidence.maximize, spread=False)
     return Learned(
-        tuple(Mattered(item.name, item.share) for item in found.importances),
-        tuple(AtEdge(item.name, item.value, item.side, item.bound) for item in found.edges),
+        tuple(Mattered(item.name, item.share) for item in mattered),
+        tuple(
+            AtEdge(item.name, item.value, item.side, item.bound) for item in find_edges(evidence)
+        ),
     )
 
 

@@ -44,7 +44,9 @@ class Importance:
     spread: float
 
 
-def importances(rows: Sequence[TrialRow], *, maximize: bool) -> tuple[Importance, ...]:
+def importances(
+    rows: Sequence[TrialRow], *, maximize: bool, spread: bool = True
+) -> tuple[Importance, ...]:
     """The importance of each searched hyperparameter, the greatest first.
 
     The spread is the standard deviation of the shares over random halves of the trials, which is
@@ -53,6 +55,7 @@ def importances(rows: Sequence[TrialRow], *, maximize: bool) -> tuple[Importance
     Args:
         rows: Trials of a search; those that failed or have not ended do not count.
         maximize: Whether greater values of the objective are better.
+        spread: Whether to tell the spread, which takes most of the time; without it, it is NaN.
 
     Returns:
         Nothing where there are fewer than `LEAST` trials, or only one value of everything.
@@ -66,11 +69,15 @@ def importances(rows: Sequence[TrialRow], *, maximize: bool) -> tuple[Importance
     whole = _shares(study, range(n))
     names = sorted(whole, key=lambda name: (-whole[name], name))
     generator = np.random.default_rng(n)  # the same trials, the same answer
-    halves = [_shares(study, generator.permutation(n)[: n // 2].tolist()) for _ in range(_HALVES)]
-    return tuple(
-        Importance(name, whole[name], float(np.std([half.get(name, 0.0) for half in halves])))
-        for name in names
-    )
+    halves = [
+        _shares(study, generator.permutation(n)[: n // 2].tolist())
+        for _ in range(_HALVES if spread else 0)
+    ]
+
+    def error(name: str) -> float:
+        return float(np.std([half.get(name, 0.0) for half in halves])) if halves else math.nan
+
+    return tuple(Importance(name, whole[name], error(name)) for name in names)
 
 
 def _best_first(rows: Sequence[TrialRow], *, maximize: bool) -> list[TrialRow]:
