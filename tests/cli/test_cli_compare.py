@@ -141,6 +141,24 @@ def test_what_cannot_be_compared_is_said(call, maker, generations, change, reaso
         assert f"cannot be compared: {reason}" in text
 
 
+@pytest.mark.parametrize(
+    ("loss", "reason"),
+    [
+        ("squared_error", None),  # what a regression trains with anyway
+        ("absolute_error", "the losses differ: absolute_error and squared_error"),
+    ],
+)
+def test_losses_are_compared_by_what_they_are(call, maker, generations, loss, reason):
+    for study, objective in zip(generations, ({}, {"loss": loss}), strict=True):
+        data = {"source": "sklearn", "name": "diabetes"}
+        spec = {**study.spec, "task": "regression", "data": data, "objective": objective}
+        with maker.database.write() as connection:
+            update_study(connection, study.id, spec=spec)
+        confirm(maker, study, found(0.1))
+    document = json.loads(call("study", "compare", "digits", "--json").out)
+    assert document["differences"][0]["reason"] == reason
+
+
 def test_as_json_it_is_one_document(call, maker, generations):
     confirm(maker, generations[0], found(0.1))
     confirm(maker, generations[1], found(0.2))

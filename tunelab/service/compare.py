@@ -19,6 +19,7 @@ from tunelab.errors import UsageError
 from tunelab.service.resolved import values_in
 from tunelab.service.summary import SCHEMA, StudySummary, effective_spec, summarize
 from tunelab.spec.problems import dotted
+from tunelab.spec.tables import LOSSES
 from tunelab.storage.confirmed import Finalist
 from tunelab.storage.states import EndReason
 from tunelab.storage.studies import StudyRow, earlier_study, get_study
@@ -201,10 +202,15 @@ def _other_question(summary: StudySummary, other: StudySummary) -> str | None:
         return f"the metrics differ: {metrics[0]} and {metrics[1]}"
     if summary.study.data_digest != other.study.data_digest:
         return "the data, or their split, differ"
-    losses = [item.spec.objective.loss for item in (summary, other)]
+    losses = [_loss(item) for item in (summary, other)]
     if metrics[0] == "validation_loss" and losses[0] != losses[1]:
         return f"the losses differ: {losses[0]} and {losses[1]}"
     return None
+
+
+def _loss(summary: StudySummary) -> str:
+    spec = summary.spec
+    return spec.objective.loss or LOSSES[spec.task][0]
 
 
 def _unconfirmed(summary: StudySummary) -> str:
