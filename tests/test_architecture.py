@@ -18,7 +18,7 @@ PACKAGE = ROOT / "tunelab"
 
 # Ring -> the rings that it may import besides itself.
 INWARD: dict[str, set[str]] = {
-    "": set(),  # the package itself: its version
+    "": {"service"},  # the package itself: its version, and `load_study`
     "errors": set(),
     "training": {"errors"},
     "spec": {"training", "errors"},
@@ -40,7 +40,18 @@ LIBRARIES: dict[str, set[str]] = {
     "storage": {"sqlalchemy", "alembic", "numpy"},
     "execution": {"threadpoolctl", "numpy", "sqlalchemy"},
     "tuning": {"optuna", "numpy", "scipy", "sqlalchemy"},
-    "service": {"sqlalchemy", "numpy", "mlflow", "pandas", "matplotlib", "PIL", "distributed"},
+    "service": {
+        "sqlalchemy",
+        "numpy",
+        "mlflow",
+        "pandas",
+        "matplotlib",
+        "PIL",
+        "distributed",
+        "jinja2",
+        "markupsafe",
+        "plotly",
+    },
     "cli": {"typer", "rich", "sqlalchemy"},
 }
 
@@ -51,6 +62,9 @@ CONFINED: dict[str, tuple[str, bool]] = {
     "pandas": ("tunelab.service.mirror", True),
     "matplotlib": ("tunelab.service.mirror tunelab.service.demos", True),
     "PIL": ("tunelab.service.demos.animation", True),
+    "jinja2": ("tunelab.service.reports", True),
+    "markupsafe": ("tunelab.service.reports", True),
+    "plotly": ("tunelab.service.reports", False),
     "distributed": ("tunelab.service.executors.dask", True),
     "sklearn": ("tunelab.datasets", False),
     "pyarrow": ("tunelab.datasets.sources", False),
@@ -225,6 +239,11 @@ def test_the_process_that_runs_a_study_loads_neither_mlflow_nor_the_data_librari
     loaded = loaded_by("tunelab.service.running", "tunelab.tuning.coordinator")
     assert loaded & {"mlflow", "sklearn", "scipy", "pandas", "matplotlib", "alembic"} == set()
     assert "optuna" in loaded
+
+
+def test_importing_the_package_loads_none_of_its_libraries():
+    loaded = loaded_by("tunelab")
+    assert loaded & {"numpy", "optuna", "sqlalchemy", "pydantic", "typer", "mlflow"} == set()
 
 
 def test_reading_a_study_waits_for_no_optuna():

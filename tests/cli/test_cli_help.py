@@ -76,6 +76,7 @@ def test_help_takes_little_time():
 
 def test_every_command_has_help_with_an_example(call):
     commands = ["start", "resume", "stop", "delete", "list", "show", "trials", "trial", "validate"]
+    commands += ["watch", "confirm", "compare", "export"]
     for words in (
         ["init"],
         ["ui"],

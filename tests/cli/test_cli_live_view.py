@@ -11,8 +11,11 @@ from rich.console import Console
 
 from tunelab.cli.board import Board
 from tunelab.cli.live import frame, status_line
-from tunelab.cli.views import LiveView
+from tunelab.cli.views import LiveView, PlainView
 from tunelab.service.events import (
+    ConfirmEpochFinished,
+    ConfirmProgress,
+    ConfirmRunStarted,
     EpochFinished,
     Notice,
     StudyFinished,
@@ -22,7 +25,7 @@ from tunelab.service.events import (
 )
 from tunelab.service.summary import summarize
 from tunelab.storage.states import EndReason, TrialState
-from tunelab.storage.trials import EpochRow, study_trials
+from tunelab.storage.trials import CONFIRM, EpochRow, study_trials
 
 
 class Time:
@@ -103,7 +106,7 @@ def test_the_picture_tells_everything_on_a_wide_terminal(board):
     # ln(0.3 / 0.2) / ln(0.8 / 0.2) = 0.29: bar 2 of 0 to 7.
     assert rows[0].split()[2:6] == ["5/30", "0.3000", "+0.200", "█▁▃▃▃"]
     assert "learning, 3 since its best" in rows[0]
-    assert "behind the others" in rows[2]
+    assert "behind at epoch 15" in rows[2]
     assert "plateau  ★ best" in rows[3]
     assert "★" not in rows[4]
     assert rows[4].endswith("adam 2.9e-3 cosine 2x1 relu d.02 b32")
@@ -194,6 +197,91 @@ def test_a_score_has_a_column_of_its_own(maker):
     assert row_line.split()[3:5] == ["0.8000", "0.9000"]
 
 
+@pytest.fixture
+def confirming(script, study):
+    """The study behind its search, with a confirm run that has ended, one that trains, one more."""
+    _, trials = study
+    runs = [
+        replace(trials[1], id=100 + repeat, kind=CONFIRM, number=repeat, confirms=1, repeat=repeat)
+        for repeat in range(3)
+    ]
+    rest = [ended(trials[number], 0.5) for number in (4, 5)]
+    return [
+        *script,
+        *(TrialFinished(trial, is_best=False) for trial in rest),
+        ConfirmProgress(0, 3),
+        ConfirmRunStarted(runs[0]),
+        *(ConfirmEpochFinished(0, epoch(i, loss)) for i, loss in enumerate([0.8, 0.11], start=1)),
+        ConfirmProgress(1, 3, ended(runs[0], 0.11)),
+        ConfirmRunStarted(runs[1]),
+        *(ConfirmEpochFinished(1, epoch(i, loss)) for i, loss in enumerate([0.8, 0.4], start=1)),
+    ]
+
+
+def test_the_confirm_stage_has_a_row_for_each_run(confirming):
+    clock = Time()
+    board = Board({}, clock)
+    for event in confirming:
+        board.take(event)
+        clock.seconds += 30.0 * isinstance(event, ConfirmProgress)
+    bar, _, *rows, footer = lines_of(board, 120)
+    assert "confirming: 1 of 3 runs  best 0.1 (trial 1)" in bar
+    assert bar.endswith("ETA 2m")  # one in the 60 s since it began, so two in 120 s
+    assert bar.startswith("━━━━━━━━━─")  # 28 / 3 = 9.3
+    cells = [row.split() for row in rows]
+    assert cells[0][:4] == ["1", "seed", "1", "running"]
+    assert cells[0][4:8] == ["2/30", "0.4000", "+0.300", "█▁"]
+    assert cells[1][:6] == ["1", "seed", "0", "done", "2/30", "0.1100"]
+    # The same number as the search's best trial, and not that.
+    assert "★" not in rows[0] + rows[1]
+    assert sum("★" in row for row in rows) == 1
+    assert footer.startswith("plateau 4 · diverged 1 · pruned 1")
+
+
+def test_behind_the_confirm_stage_the_bar_is_full_again(confirming, study):
+    board = Board({}, Time())
+    for event in confirming:
+        board.take(event)
+    last = [replace(study[1][1], id=100 + n, kind=CONFIRM, number=n) for n in (1, 2)]
+    board.take(ConfirmProgress(2, 3, ended(last[0], 0.3)))
+    board.take(ConfirmProgress(3, 3, ended(last[1], 0.3)))
+    line = status_line(board, 120).plain
+    assert "6/6  confirmed 3/3" in line
+    assert "─" not in line
+    assert board.eta_seconds is None
+
+
+def test_without_a_terminal_each_confirm_run_has_a_line(confirming):
+    lines = []
+    view = PlainView(Board({}), lines.append, lambda: False, now=lambda: 0.0)
+    for event in confirming:
+        view.show(event)
+    assert lines[-2:] == [
+        "1970-01-01T00:00:00Z confirm 0/3 started",
+        "1970-01-01T00:00:00Z confirm 1/3 trial 1 seed 0 early_stopped objective=0.11 epoch=15/30",
+    ]
+
+
+def test_a_best_trial_is_new_for_a_moment(script):
+    clock = Time()
+    board = Board({}, clock)
+    for event in script:
+        board.take(event)
+    assert any("★ new best" in line for line in lines_of(board, 120))
+    clock.seconds += 60.0
+    assert not any("★ new best" in line for line in lines_of(board, 120))
+    assert any("★ best" in line for line in lines_of(board, 120))
+
+
+def test_the_link_to_the_dashboard_stands_above_the_picture(script):
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=40, color_system=None)
+    link = "http://localhost:5000/#/experiments/1/runs?workflowType=machine_learning"
+    with LiveView(Board({}), console, lambda: False, link) as view:
+        view.show(script[0])
+    assert f"dashboard  {link}" in out.getvalue()  # in one piece, to be opened
+
+
 def on_a_console(events, *, stopping=False):
     """What the terminal receives."""
     out = io.StringIO()
@@ -213,7 +301,7 @@ def test_the_view_opens_with_the_study_and_leaves_the_cursor_visible(script, stu
     )
     assert text.count("\x1b[?25l") == text.count("\x1b[?25h") == 1
     assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
-    assert "★ best" in text
+    assert "★ new best" in text
 
 
 def test_the_view_says_that_it_is_stopping(script):

@@ -145,6 +145,16 @@ def test_trials_on_a_terminal_are_a_table_that_fits(digits):
     assert "PARAMS" not in lines[0]
 
 
+def test_a_wide_terminal_also_shows_curves_and_reasons(digits):
+    head, _, best, pruned, *_ = on_a_terminal(250, "study", "trials", "digits")
+    assert head.split()[7:] == ["TIME", "CURVE", "VERDICT", "PARAMS", "REASON"]
+    # Losses 0.8, 0.3, 0.0816, 0.2; ln(0.3 / 0.0816) / ln(0.8 / 0.0816) is 0.57: bar 4 of 0 to 7.
+    assert "█▅▁▄" in best
+    assert best.endswith("validation_loss has not improved for 10 epochs")
+    assert "behind at epoch 2" in pruned
+    assert pruned.endswith("0.06 is above 0.05")
+
+
 def test_long_lines_are_broken_between_words_on_a_terminal(digits):
     lines = on_a_terminal(60, "study", "show", "digits")
     assert max(map(len, lines)) <= 60

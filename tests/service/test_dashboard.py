@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 from tunelab.errors import UsageError
-from tunelab.service.dashboard import dashboard_url, runs_url, serve_dashboard, start_server
+from tunelab.service.dashboard import (
+    dashboard_url,
+    runs_url,
+    serve_dashboard,
+    start_server,
+    study_dashboard,
+)
 from tunelab.storage.mirror_runs import MirrorRun, remember
 from tunelab.storage.schema import open_database
 from tunelab.storage.studies import create_study
@@ -70,3 +76,25 @@ def test_where_a_server_runs_already_its_link_is_all(
     assert said == ["https://mlflow.example.org/#/experiments?workflowType=machine_learning"]
     with pytest.raises(UsageError, match=r"names a server already: https://\*\*\*@mlflow"):
         start_server(5000)
+
+
+def test_a_running_study_is_linked_to_where_its_runs_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = open_database(f"sqlite:///{tmp_path / 'tunelab.db'}")
+    with database.write() as connection:
+        values = dict.fromkeys(["spec_hash", "data_digest", "data_path"], "")
+        study = create_study(
+            connection, name="a", spec={}, baseline_loss=1.0, n_trials=1, timeout_seconds=None,
+            **values,
+        )  # fmt: skip
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+    assert study_dashboard(database, study.id) is None  # `tunelab ui` shows it
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:secret@mlflow.example.org")
+    place = "https://mlflow.example.org/#/experiments"
+    assert study_dashboard(database, study.id) == f"{place}?workflowType=machine_learning"
+    with database.write() as connection:
+        uri = "https://***@mlflow.example.org"
+        remember(connection, MirrorRun(study.id, None, uri, "7", "r", 0, ""))
+    assert study_dashboard(database, study.id) == f"{place}/7/runs?workflowType=machine_learning"
+    database.close()

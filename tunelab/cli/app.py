@@ -12,6 +12,7 @@ from tunelab.cli import (
     init,
     methods,
     model_commands,
+    study_export,
     study_read,
     study_run,
     sweep_commands,
@@ -152,7 +153,7 @@ def doctor(
 
 
 init.register(app)
-for _commands in (study_run, study_read):
+for _commands in (study_run, study_read, study_export):
     _commands.register(study)
 db_commands.register(db)
 worker_commands.register(worker)

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import Connection
 
 from tunelab.cli.console import is_terminal, put, put_json, put_lines, tell, terminal_width
 from tunelab.cli.formats import ago, aligned, duration, instant, number, signed
 from tunelab.cli.hyperparameters import constant_names, short
-from tunelab.cli.outcomes import STYLES, remark, state_word
-from tunelab.cli.sorting import seconds
+from tunelab.cli.outcomes import STYLES, remark, state_word, trial_label
+from tunelab.cli.sparkline import WIDTH, Curve, sparkline
 from tunelab.cli.tables import Column, tab_separated, table
 from tunelab.service.events import trial_json
 from tunelab.service.summary import SCHEMA, StudySummary
-from tunelab.storage.trials import SEARCH, TrialRow
+from tunelab.service.trial_table import trial_table
+from tunelab.storage.trials import SEARCH, TrialRow, study_curves
+
+_MOST_CURVES = 1000  # trials
+
+Curves = Mapping[int, Curve]
 
 
 def show_studies(summaries: Sequence[StudySummary], *, as_json: bool) -> None:
@@ -33,7 +40,17 @@ def show_studies(summaries: Sequence[StudySummary], *, as_json: bool) -> None:
             put(line)
 
 
-def show_trials(summary: StudySummary, trials: Sequence[TrialRow], *, as_json: bool) -> None:
+def read_curves(connection: Connection, trials: Sequence[TrialRow]) -> Curves:
+    """The validation losses to draw; none where nobody looks, or for more trials than one reads."""
+    if not is_terminal(sys.stdout) or len(trials) > _MOST_CURVES:
+        return {}
+    rows = study_curves(connection, {trial.id: 0 for trial in trials})
+    return {key: [row.validation_loss for row in curve] for key, curve in rows.items()}
+
+
+def show_trials(
+    summary: StudySummary, trials: Sequence[TrialRow], curves: Curves, *, as_json: bool
+) -> None:
     """Print a study's trials, in the order given."""
     if as_json:
         put_json({"schema": SCHEMA, "trials": [trial_json(trial) for trial in trials]})
@@ -41,21 +58,17 @@ def show_trials(summary: StudySummary, trials: Sequence[TrialRow], *, as_json: b
         if not trials:
             tell(f"{summary.study.title} has no trials yet")
             return
-        put_lines(table(trial_columns(summary, trials), terminal_width()))
+        put_lines(table(trial_columns(summary, trials, curves), terminal_width()))
     else:
-        names = list(dict.fromkeys(name for row in trials for name in row.hyperparameters))
-        head = _HEAD + names
-        cells = [_trial_cells(row, names) for row in trials]
-        if any(row.kind != SEARCH for row in trials):
-            head = [*_CONFIRM_HEAD, *head]
-            own = ([row.kind, row.confirms, row.repeat] for row in trials)
-            cells = [[*first, *rest] for first, rest in zip(own, cells, strict=True)]
+        head, cells = trial_table(trials)
         for line in tab_separated(head, cells):
             put(line)
 
 
-def trial_columns(summary: StudySummary, trials: Sequence[TrialRow]) -> list[Column]:
-    """The table of ``study trials`` on a terminal."""
+def trial_columns(
+    summary: StudySummary, trials: Sequence[TrialRow], curves: Curves
+) -> list[Column]:
+    """The table of ``study trials`` on a terminal; curves by the trials' keys."""
     best = summary.best.number if summary.best else None
     if any(trial.kind != SEARCH for trial in trials):
         best = None  # numbers of two kinds
@@ -74,7 +87,8 @@ def trial_columns(summary: StudySummary, trials: Sequence[TrialRow]) -> list[Col
         ),
         Column("AT", [number(trial.best_epoch) for trial in trials], right=True, drop=5),
         Column("GAP", [signed(trial.gap) for trial in trials], right=True, drop=6),
-        Column("TIME", [duration(seconds(trial)) for trial in trials], right=True, drop=8),
+        Column("TIME", [duration(trial.seconds) for trial in trials], right=True, drop=8),
+        *_drawn(trials, curves),
         Column(
             "VERDICT",
             [remark(t) + ("  ★ best" if t.number == best else "") for t in trials],
@@ -82,25 +96,15 @@ def trial_columns(summary: StudySummary, trials: Sequence[TrialRow]) -> list[Col
             least=20,
         ),
         Column("PARAMS", [short(t.hyperparameters, same) for t in trials], drop=7, least=18),
+        Column("REASON", [trial.reason or "" for trial in trials], drop=9, least=60),
     ]
 
 
-def trial_label(trial: TrialRow) -> str:
-    """A trial's number; of a confirm run, which trial it trains again with which seed."""
-    return str(trial.number) if trial.kind == SEARCH else f"{trial.confirms} seed {trial.repeat}"
-
-
-_CONFIRM_HEAD = ["kind", "confirms", "repeat"]
-_HEAD = ["number", "state", "end_reason", "value", "epochs", "best_epoch", "verdict", "gap"]
-_HEAD += ["attempts", "started_at", "seconds", "reason"]
-
-
-def _trial_cells(trial: TrialRow, names: Sequence[str]) -> list[object]:
-    own = [trial.hyperparameters.get(name) for name in names]
-    started = instant(trial.started_at) if trial.started_at is not None else None
-    cells = [trial.number, trial.state, trial.end_reason, trial.value, trial.n_epochs]
-    cells += [trial.best_epoch, trial.signal, trial.gap, trial.attempts, started, seconds(trial)]
-    return [*cells, trial.reason, *own]
+def _drawn(trials: Sequence[TrialRow], curves: Curves) -> list[Column]:
+    if not any(curves.values()):
+        return []
+    drawn = [sparkline(curves[trial.id]).ljust(WIDTH) for trial in trials]
+    return [Column("CURVE", drawn, drop=3)]
 
 
 def _study_columns(summaries: Sequence[StudySummary], now: float) -> list[Column]:

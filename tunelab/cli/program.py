@@ -14,6 +14,8 @@ from typing import Any, NoReturn
 from tunelab.cli import encoding
 from tunelab.cli.errors import Report, report_of, show
 
+_JSON_FILE = "tunelab study export"  # whose --json names a file
+
 
 def main(tree: Any, arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit.
@@ -53,8 +55,10 @@ def _run(tree: Any, arguments: list[str]) -> int:
     except BrokenPipeError:
         raise
     except (Exception, KeyboardInterrupt) as error:
-        report = report_of(error, _typed(tree, arguments))
-        _tell(report, error if debug else None, as_json="--json" in arguments)
+        typed = _typed(tree, arguments)
+        report = report_of(error, typed)
+        as_json = "--json" in arguments and typed != _JSON_FILE
+        _tell(report, error if debug else None, as_json=as_json)
         return report.exit_code
     return code if isinstance(code, int) else 0
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from tunelab.cli.database import existing_database
-from tunelab.cli.options import AsJson, Assigned, StudyFile, StudyName, TrialNumber
+from tunelab.cli.options import (
+    AsJson,
+    Assigned,
+    StudyFile,
+    StudyName,
+    StudyNames,
+    TrialNumber,
+)
 
 
 def register(group: typer.Typer) -> None:
@@ -16,6 +24,8 @@ def register(group: typer.Typer) -> None:
     group.command(epilog="Example: tunelab study show digits")(show)
     group.command(epilog="Example: tunelab study trials digits --sort value")(trials)
     group.command(epilog="Example: tunelab study trial digits 38 --epochs")(trial)
+    group.command(epilog="Example: tunelab study compare digits#6 digits#7")(compare)
+    group.command(epilog="Example: tunelab study report digits -o digits.html")(report)
     group.command(epilog="Example: tunelab study validate studies/digits.yaml")(validate)
 
 
@@ -74,7 +84,8 @@ def show(
         else:
             from tunelab.cli.result import read_result, show_result
 
-            show_result(read_result(connection, study), as_json=as_json)
+            result = read_result(connection, study, None if as_json else database)
+            show_result(result, as_json=as_json)
 
 
 def trials(
@@ -92,7 +103,7 @@ def trials(
     as_json: AsJson = False,
 ) -> None:
     """List a study's trials: a table on a terminal, TAB-separated in a pipe."""
-    from tunelab.cli.listing import show_trials
+    from tunelab.cli.listing import read_curves, show_trials
     from tunelab.cli.sorting import kinds, sort_trials
     from tunelab.service.summary import summarize
     from tunelab.storage.studies import get_study
@@ -105,8 +116,9 @@ def trials(
             for one in kinds(kind)
             for row in study_trials(connection, summary.study.id, kind=one)
         ]
+        curves = read_curves(connection, rows)
     rows = sort_trials(rows, sort, maximize=summary.spec.objective.direction == "maximize")
-    show_trials(summary, rows, as_json=as_json)
+    show_trials(summary, rows, curves, as_json=as_json)
 
 
 def trial(
@@ -122,3 +134,43 @@ def trial(
     with existing_database() as database, database.read() as connection:
         view = read_trial(connection, get_study(connection, name), number)
     show_trial(view, epochs=epochs, as_json=as_json)
+
+
+def compare(names: StudyNames, as_json: AsJson = False) -> None:
+    """Show studies side by side, and whether their results differ beyond chance.
+
+    digits alone is compared with its generation before; of several, the others with the first.
+    """
+    from tunelab.cli.compare import show_comparison
+    from tunelab.service.compare import compare_studies
+
+    with existing_database() as database, database.read() as connection:
+        comparison = compare_studies(connection, names)
+    show_comparison(comparison, as_json=as_json)
+
+
+def report(
+    name: StudyName,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            readable=False,
+            show_default=False,
+            help="The file, which is replaced; without it NAME-report.html, or NAME-7-report.html.",
+        ),
+    ] = None,
+    light: Annotated[
+        bool, typer.Option("--light", help="Leave out scripts: a small page, all pictures still.")
+    ] = False,
+) -> None:
+    """Write a study's report: one HTML file that needs no network.
+
+    It names the configuration, how good it is and how sure that is, shows what mattered, and says
+    what to try next. A study that runs has a report too.
+    """
+    from tunelab.cli.report import write
+
+    write(name, output, light=light)

@@ -1,0 +1,144 @@
+"""Which hyperparameters decided whether a trial was among the best: PED-ANOVA.
+
+Watanabe, Bansal and Hutter (2023), "PED-ANOVA", compare where the best trials lie with where all
+trials lie, one hyperparameter at a time; Optuna's evaluator also weighs those that only some
+trials have. It looks at complete trials alone, which after pruning are a choice of good ones. So
+every trial takes part with its rank: complete ones by value, behind them the pruned and diverged.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import optuna
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from tunelab.storage.states import EndReason
+from tunelab.storage.trials import TrialRow
+from tunelab.tuning.optuna_study import distribution
+
+LEAST = 20
+"""Trials below which nothing is said."""
+
+_BEST = 0.1  # share of the trials that count as the best, and ...
+_LEAST_BEST = 5  # ... how many there must be: Optuna's advice for a stable answer
+_HALVES = 12
+
+
+@dataclass(frozen=True)
+class Importance:
+    """How much a hyperparameter decided.
+
+    Attributes:
+        name: As trials have it: ``learning_rate``, of whichever optimizer.
+        share: Of all that was decided, in [0, 1]; the shares sum to 1.
+        spread: Standard error of the share.
+    """
+
+    name: str
+    share: float
+    spread: float
+
+
+def importances(
+    rows: Sequence[TrialRow], *, maximize: bool, spread: bool = True
+) -> tuple[Importance, ...]:
+    """The importance of each searched hyperparameter, the greatest first.
+
+    The spread is the standard deviation of the shares over random halves of the trials, which is
+    the standard error of the whole (a jackknife that deletes half).
+
+    Args:
+        rows: Trials of a search; those that failed or have not ended do not count.
+        maximize: Whether greater values of the objective are better.
+        spread: Whether to tell the spread, which takes most of the time; without it, it is NaN.
+
+    Returns:
+        Nothing where there are fewer than `LEAST` trials, or only one value of everything.
+    """
+    ranked = [_frozen(row, rank) for rank, row in enumerate(_best_first(rows, maximize=maximize))]
+    n = len(ranked)
+    if n < LEAST:
+        return ()
+    study = optuna.create_study()
+    study.add_trials(ranked)
+    whole = _shares(study, range(n))
+    names = sorted(whole, key=lambda name: (-whole[name], name))
+    generator = np.random.default_rng(n)  # the same trials, the same answer
+    halves = [
+        _shares(study, generator.permutation(n)[: n // 2].tolist())
+        for _ in range(_HALVES if spread else 0)
+    ]
+
+    def error(name: str) -> float:
+        return float(np.std([half.get(name, 0.0) for half in halves])) if halves else math.nan
+
+    return tuple(Importance(name, whole[name], error(name)) for name in names)
+
+
+def _best_first(rows: Sequence[TrialRow], *, maximize: bool) -> list[TrialRow]:
+    sign = -1.0 if maximize else 1.0
+
+    def place(row: TrialRow) -> tuple[bool, bool, float, int]:
+        complete = row.end_reason is not None and row.end_reason.is_complete
+        worth = 0.0 if row.value is None else sign * row.value
+        return not complete, row.value is None, worth, row.number
+
+    ended = (row for row in rows if row.end_reason not in (None, EndReason.FAILED))
+    return sorted((row for row in ended if row.sampler_state.get("distributions")), key=place)
+
+
+def _frozen(row: TrialRow, rank: int) -> FrozenTrial:
+    saved: Mapping[str, Mapping[str, str]] = row.sampler_state
+    return create_trial(
+        state=TrialState.COMPLETE,
+        value=float(rank),
+        params=dict(saved["params"]),
+        distributions={name: distribution(text) for name, text in saved["distributions"].items()},
+    )
+
+
+def _shares(study: optuna.Study, ranks: Iterable[int]) -> dict[str, float]:
+    """The shares by hyperparameter, over the trials of these ranks; empty if nothing was decided.
+
+    Optuna copies every trial that a study takes in, so there is one study: it leaves out trials
+    whose target is not finite.
+    """
+    # Brings scikit-learn with it, which those who know fewer trials need not wait for.
+    from optuna.importance import PedAnovaImportanceEvaluator
+
+    taking_part = set(ranks)
+    best = max(_BEST, min(_LEAST_BEST / len(taking_part), 0.5))
+
+    def target(trial: FrozenTrial) -> float:
+        return float(trial.number) if trial.number in taking_part else math.nan
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that less is taken for better: it is
+        found = PedAnovaImportanceEvaluator(target_quantile=best).evaluate(study, target=target)
+    total = sum(found.values())
+    shares: dict[str, float] = {}
+    for name, value in found.items():
+        own = bare_name(name)
+        shares[own] = shares.get(own, 0.0) + (value / total if total else 0.0)
+    return shares if total else {}
+
+
+def bare_name(parameter: str) -> str:
+    """The hyperparameter that one of Optuna's parameters stands for: see `tunelab.tuning.suggest`.
+
+    >>> bare_name("optimizer.adam.learning_rate"), bare_name("schedule.step_drop.every")
+    ('learning_rate', 'schedule.every')
+    >>> bare_name("1-momentum"), bare_name("l2?"), bare_name("dropout_rate/step")
+    ('momentum', 'l2', 'dropout_rate')
+    """
+    name = parameter.removeprefix("1-").removesuffix("?").removesuffix("/step")
+    family, _, rest = name.partition(".")
+    if not rest:
+        return name
+    key = rest.rpartition(".")[2]
+    return key if family == "optimizer" else f"{family}.{key}"
