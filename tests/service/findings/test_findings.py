@@ -26,7 +26,7 @@ def said(findings, text):
 
 
 def test_what_decided_comes_first_and_its_share_is_beyond_its_spread(database):
-    found = findings_of(Planter(database, 120), lambda n, flat: Fate(bowl(flat)))
+    found = findings_of(Planter(database, 80), lambda n, flat: Fate(bowl(flat)))
     first = found.importances[0]
     assert first.name == "learning_rate"
     assert first.share - 2 * first.spread > 1 / len(found.importances)
@@ -42,7 +42,7 @@ def test_trials_that_were_pruned_count_behind_complete_ones(database):
         small = flat["units"] < 90
         return Fate(0.1, EndReason.PRUNED) if small else Fate(1.0 + number * 1e-6)
 
-    found = findings_of(Planter(database, 120), fate)
+    found = findings_of(Planter(database, 80), fate)
     assert found.importances[0].name == "units"
 
 

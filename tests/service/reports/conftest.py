@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from tunelab.storage.schema import open_database
+from tunelab.tuning import importances
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +23,9 @@ def database(template, tmp_path):
     database = open_database(f"sqlite:///{tmp_path}/tunelab.db")
     yield database
     database.close()
+
+
+@pytest.fixture(autouse=True)
+def _quick_importances(monkeypatch):
+    """How wide their spread is drawn matters to no page; halves take most of a report's time."""
+    monkeypatch.setattr(importances, "_HALVES", 2)

@@ -136,11 +136,12 @@ def batch_size_sentence(results: Sequence[BatchSizeResult]) -> str:
     if not small.epoch_seconds or not large.epoch_seconds:
         raise ValueError("a compared batch size has a time")
     ratio = large.epoch_seconds / small.epoch_seconds
+    best = ", ".join(f"{number(result.best)} with {result.size}" for result in known)
     return (
-        f"An epoch with batch_size {large.size} takes {number(ratio)} times as long as with "
-        f"{small.size} ({number(1000 * large.epoch_seconds)} against "
-        f"{number(1000 * small.epoch_seconds)} ms in the median, over networks of all sizes); the "
-        f"best value is {number(large.best)} against {number(small.best)}"
+        f"An epoch with batch_size {large.size} takes {ratio:.2g} times the time of one with "
+        f"{small.size} ({1000 * large.epoch_seconds:.3g} against "
+        f"{1000 * small.epoch_seconds:.3g} ms in the median, over networks of all sizes); the best "
+        f"values are {best}"
     )
 
 

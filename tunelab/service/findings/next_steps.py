@@ -55,6 +55,8 @@ def _confirming(evidence: Evidence) -> Iterator[str]:
             "Train the best configurations again on fresh seeds before trusting the search's own "
             f"number: `tunelab study confirm {name}`"
         )
+    elif found.has_winner and found.beats_default and not found.tied:
+        yield f"Use trial {found.pick}: it is better than the default configuration beyond chance"
     elif found.tied and found.n_seeds < _MOST_SEEDS:
         n = min(max(2 * found.n_seeds, 5), _MOST_SEEDS)
         yield (
@@ -97,7 +99,10 @@ def _space(evidence: Evidence, findings: Findings) -> Iterator[str]:
             how = f"fewer trials with {overfit.gap.text}"
         yield f"Try {how}: {share(len(overfit.numbers), n)} of the trials overfitted"
     elif overfit.gap is not None and overfit.gap.sure:
-        yield f"To narrow the gap between the losses, look beyond {overfit.gap.text}"
+        yield (
+            f"To narrow the gap between the losses, try fewer trials with {overfit.gap.text}: "
+            "theirs is the widest"
+        )
     n_diverged = len(findings.failures.diverged)
     if n_diverged >= _MANY * n and findings.failures.regions:
         region = findings.failures.regions[0]

@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from tunelab.service.findings.groups import batch_size_sentence, optimizer_sentence
-from tunelab.service.findings.wording import count
+from tunelab.service.findings.wording import count, trials_named
 from tunelab.service.reports import answer
 from tunelab.service.reports.charts import comparison, curves, history, space
 from tunelab.service.reports.charts.figures import Figure
@@ -68,6 +68,7 @@ def build_page(material: Material, *, light: bool) -> str:
     )
     environment.filters["score"] = score
     environment.filters["coded"] = coded
+    environment.filters["named"] = trials_named
     plots: Mapping[str, Any] = {} if light else _plots(material)
     context = {
         "contents": CONTENTS,
@@ -155,7 +156,7 @@ def _answer(material: Material) -> dict[str, Any]:
     return {
         "headline": answer.headline(material),
         "explanation": answer.explanation(material),
-        "gate": "",
+        "gate": "",  # the champion gate's sentence, once studies keep its decision
         "tiles": list(answer.tiles(material)),
         "settings": answer.settings(material),
         "short": short,

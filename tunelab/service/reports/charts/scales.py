@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 _CLIP = 0.75  # share of the values that a picture must show
+_TINY = 1e-150  # beyond it, and one over it, products of values could be 0 or infinite
 _LEAST_RATIO = 30.0  # of a quantity that may be drawn on a logarithmic scale
 
 
@@ -37,7 +38,8 @@ class Scale:
     def share(self, value: float) -> float:
         """How far a value lies from ``low`` to ``high``, in [0, 1]."""
         if self.log:
-            return math.log(value / self.low) / math.log(self.high / self.low)
+            begin = math.log(self.low)
+            return (math.log(value) - begin) / (math.log(self.high) - begin)
         return (value - self.low) / (self.high - self.low)
 
     def ticks(self, n: int = 5) -> list[float]:
@@ -78,13 +80,12 @@ def fitting(
     low, high = min(known), max(known)
     if from_zero:
         return Scale(0.0, (high if high > 0 else 1.0) * (1 + margin), False, start, end)
-    if log is None:
-        log = low > 0 and high / low >= _LEAST_RATIO
-    log = log and low > 0
+    possible = low >= _TINY and high <= 1 / _TINY
+    log = possible and (log or (log is None and high / low >= _LEAST_RATIO))
     if low == high:
         low, high = (low / 2, high * 2) if log else (low - 0.5, high + 0.5)
     if log:
-        free = (high / low) ** margin
+        free = math.exp((math.log(high) - math.log(low)) * margin)
         return Scale(low / free, high * free, True, start, end)
     width = (high - low) * margin
     return Scale(low - width, high + width, False, start, end)
