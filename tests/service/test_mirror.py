@@ -44,7 +44,8 @@ from tunelab.storage.trials import NewTrial, insert_trials
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    from tunelab.service.mirror import projection as projection_module
+    from tunelab.service.mirror import trial_sender
+    from tunelab.service.mirror.destination import Destination
     from tunelab.service.mirror.projection import Projection
     from tunelab.service.mirror.tracking import Tracking
 
@@ -163,7 +164,7 @@ def finish(database: Database, study: StudyRow, number: int, n_epochs: int, firs
 
 
 def project(database: Database, study: StudyRow) -> Projection:
-    projection = Projection(database, study.id, Tracking(tracking_uri()))
+    projection = Projection(Destination(database, study.id, Tracking(tracking_uri())))
     while projection.run_pass():
         pass
     return projection
@@ -313,7 +314,7 @@ def test_epochs_of_a_running_trial_are_sent_together_and_its_end_at_once(
     database: Database, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [1000.0]
-    monkeypatch.setattr(projection_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(trial_sender, "time", SimpleNamespace(monotonic=lambda: now[0]))
     study = new_study(database)
     train(database, study, 0, 1)
     projection = project(database, study)
@@ -387,7 +388,7 @@ def test_a_mirror_that_was_overtaken_remembers_nothing(database: Database, place
             raise LostMirrorLeaseError
 
     tracking = Tracking(tracking_uri())
-    projection = Projection(database, study.id, tracking, confirm=confirm)
+    projection = Projection(Destination(database, study.id, tracking, confirm=confirm))
     projection.run_pass()
     finish(database, study, 1, 3)
     overtaken = True
@@ -425,8 +426,8 @@ def test_the_best_trial_is_green_and_has_a_picture(database: Database, place: Pa
     assert "mlflow.runColor" in tags(place, "trial-000")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        assert projection.draw_best()
-    assert not projection.draw_best()
+        assert projection.complete()
+    assert not projection.complete()
     (picture,) = (place / "mlruns").rglob("plots/learning_curve.png")
     assert picture.read_bytes().startswith(b"\x89PNG")
     finish(database, study, 4, 4)

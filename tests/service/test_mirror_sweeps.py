@@ -29,6 +29,7 @@ from tunelab.storage.tables import sweep_slots
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from tunelab.service.mirror.comparison import compare
+    from tunelab.service.mirror.destination import Destination
     from tunelab.service.mirror.projection import Projection
     from tunelab.service.mirror.repair import repair
     from tunelab.service.mirror.sweep_record import SweepRecords
@@ -104,7 +105,7 @@ class Mirrored:
         self.write(mark_ended, study.id, StudyState.FINISHED, **how)
 
     def project(self, study):
-        projection = Projection(self.database, study.id, self.tracking)
+        projection = Projection(Destination(self.database, study.id, self.tracking))
         while projection.run_pass():
             pass
         return projection
@@ -271,7 +272,7 @@ def test_a_study_without_a_sweep_takes_no_tags_from_another_database(mirrored):
     with closing(open_database(f"sqlite:///{mirrored.folder / 'other.db'}")) as database:
         with database.write() as connection:
             study = mirrored.create(connection)
-        Projection(database, study.id, mirrored.tracking).run_pass()
+        Projection(Destination(database, study.id, mirrored.tracking)).run_pass()
     assert mirrored.shown() == before
 
 

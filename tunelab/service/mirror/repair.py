@@ -11,9 +11,11 @@ from collections.abc import Callable
 from sqlalchemy import Connection
 
 from tunelab.service.mirror.comparison import Differences, compare
+from tunelab.service.mirror.destination import Destination
 from tunelab.service.mirror.environment import without_credentials
-from tunelab.service.mirror.projection import SLICE, Projection
+from tunelab.service.mirror.projection import Projection
 from tunelab.service.mirror.tracking import Tracking
+from tunelab.service.mirror.trial_sender import SLICE
 from tunelab.storage.engine import Database
 from tunelab.storage.mirror_runs import count_behind, forget, forget_runs
 from tunelab.storage.studies import study_by_id
@@ -53,12 +55,12 @@ def repair(
             forget_runs(connection, study_id, without_credentials(tracking.uri))
         else:
             forget(connection, found.forgotten)
-    projection = Projection(database, study_id, tracking, progressed, confirm)
+    projection = Projection(Destination(database, study_id, tracking, progressed, confirm))
     for _ in range(_passes(database, study_id, tracking.uri)):
         if not projection.run_pass():
             break
         progressed()
-    projection.draw_best()
+    projection.complete()
     return found.differences
 
 

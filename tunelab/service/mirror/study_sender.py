@@ -1,0 +1,173 @@
+"""The study's own run: found or made, and sent what it lacks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from hashlib import sha256
+
+from tunelab.service.mirror.best_colour import BestColour
+from tunelab.service.mirror.destination import Destination
+from tunelab.service.mirror.messages import NOTE_TAG, Entries, milliseconds
+from tunelab.service.mirror.sent import Sent
+from tunelab.service.mirror.study_record import (
+    Progress,
+    Standing,
+    add_counts,
+    add_results,
+    description,
+    experiment_tags,
+    read_confirmed,
+    study_params,
+    study_status,
+    study_tags,
+)
+from tunelab.service.mirror.sweep_record import REMOVED, fingerprint, slot_tags, tags_of_latest
+from tunelab.service.summary import effective_spec
+from tunelab.spec.study_file import resolved_yaml
+from tunelab.storage.mirror_runs import MirrorRun, last_end, study_run, trial_runs
+from tunelab.storage.states import TrialState
+from tunelab.storage.studies import StudyRow
+from tunelab.storage.sweeps import slot_of_study
+from tunelab.storage.trials import best_trial, count_trials, study_trials
+
+
+class StudySender:
+    """Sends the run that stands for the study, under which its trials' runs hang.
+
+    Args:
+        destination: Where to.
+        study: The study.
+        colour: Moved when another trial is the best.
+    """
+
+    def __init__(self, destination: Destination, study: StudyRow, colour: BestColour) -> None:
+        self._destination = destination
+        self._tracking = destination.tracking
+        self._colour = colour
+        with destination.database.read() as connection:
+            slot = slot_of_study(connection, study.id)  # it was there before the study
+        self._spec = effective_spec(study)
+        self._maximize = self._spec.objective.direction == "maximize"
+        self._slot_tags = {} if slot is None else slot_tags(slot)
+        self._study_file = resolved_yaml(self._spec)
+        self._progress = Progress()
+        self._run: MirrorRun | None = None
+
+    def forget(self) -> None:
+        """Look again whether the run is there."""
+        self._run = None
+
+    def run(self, study: StudyRow) -> MirrorRun:
+        """The study's run: remembered, found by its tags, or created.
+
+        Raises:
+            Exception: Whatever MLflow raises.
+        """
+        if self._run is not None:
+            return self._run
+        destination = self._destination
+        with destination.database.read() as connection:
+            known = study_run(connection, study.id, destination.uri)
+        if known is not None and not self._tracking.exists(known.run_id):
+            # The database behind the URI is another one, or somebody cleared it: start over.
+            destination.forget_all()
+            self._progress = Progress()
+            known = None
+        if known is None:
+            known = self._make(study)
+            destination.remember([known])
+        self._run = known
+        return known
+
+    def _make(self, study: StudyRow) -> MirrorRun:
+        tracking, tags = self._tracking, study_tags(study)
+        experiment_id = tracking.experiment(study.name, experiment_tags(self._spec))
+        params = study_params(self._spec)
+        found = tracking.find(experiment_id, tags)
+        if found:
+            run_id = found[0].run_id
+            params = {key: text for key, text in params.items() if key not in found[0].params}
+        else:
+            began = milliseconds(study.started_at or study.created_at)
+            run_id = tracking.create(experiment_id, study.title, began, tags)
+        tracking.log(run_id, Entries(params=params))
+        return MirrorRun(study.id, None, self._destination.uri, experiment_id, run_id, 0, "")
+
+    def send(self, study: StudyRow) -> bool:
+        """Send what the study's run lacks, after the trials' runs.
+
+        Returns:
+            Whether it lacked anything.
+
+        Raises:
+            Exception: Whatever MLflow raises.
+        """
+        parent, uri = self.run(study), self._destination.uri
+        sent = Sent.from_text(parent.sent)
+        with self._destination.database.read() as connection:
+            counts = count_trials(connection, study.id)
+            best = best_trial(connection, study.id, maximize=self._maximize)
+            ended = last_end(connection, study.id)
+            runs = trial_runs(connection, study.id, uri, [best.id] if best else [])
+            sweep = tags_of_latest(connection, study)
+            confirmed = read_confirmed(connection, study)
+        best_run = runs.get(best.id) if best else None
+        wanted = replace(
+            sent,
+            state=str(study.state),
+            ended=study.ended_at,
+            finished=counts[TrialState.FINISHED],
+            n_trials=study.n_trials,
+            best=best.number if best and best_run else None,
+            study_file=sha256(self._study_file.encode()).hexdigest()[:16],
+            confirmed=confirmed.fingerprint,
+            sweep=sent.sweep if sweep is None else fingerprint(sweep),
+        )
+        if wanted == sent:
+            return False
+        if wanted.sweep != sent.sweep:
+            self._tracking.tag_experiment(parent.experiment_id, sweep or REMOVED)
+        with self._destination.database.read() as connection:
+            trials = study_trials(connection, study.id, from_number=self._progress.number)
+        entries = Entries()
+        progress = add_results(
+            entries, trials, self._progress, parent.last_epoch, maximize=self._maximize
+        )
+        standing = Standing(study, counts, best, best_run.run_id if best_run else None, ended)
+        add_counts(entries, standing)
+        confirmed.add(entries)
+        entries.tags |= self._slot_tags
+        entries.tags[NOTE_TAG] = description(
+            standing, self._spec, parent.experiment_id, confirmed.found
+        )
+        self._tracking.log(parent.run_id, entries)
+        if wanted.study_file != sent.study_file:
+            text = self._study_file
+            self._destination.write_file(
+                parent.run_id, "study.yaml", lambda path: path.write_text(text, "utf-8")
+            )
+        self._colour.move(parent.experiment_id, best_run)
+        self._set_status(parent.run_id, study, sent.state)
+        done = replace(parent, last_epoch=progress.number, sent=wanted.to_text())
+        self._destination.remember([done])
+        self._progress, self._run = progress, done
+        return True
+
+    def _set_status(self, run_id: str, study: StudyRow, before: str) -> None:
+        status, ended = study_status(study)
+        if ended is not None:
+            self._tracking.end(run_id, status, ended)
+        elif before != study.state:
+            self._tracking.reopen(run_id)
+
+    @property
+    def sent(self) -> Sent:
+        """What the study's run has been sent; nothing before the first pass."""
+        return Sent.from_text(self._run.sent) if self._run else Sent()
+
+    def note(self, sent: Sent) -> None:
+        """Remember that more has been sent to the study's run, which `run` has found."""
+        if self._run is not None:
+            done = replace(self._run, sent=sent.to_text())
+            self._destination.remember([done])
+            self._run = done
