@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tunelab.errors import UsageError
-from tunelab.service.dashboard import dashboard_url, runs_url, serve_dashboard, start_server
+from tunelab.service.dashboard import dashboard_url, serve_dashboard, start_server
+from tunelab.service.links import runs_url
 from tunelab.storage.mirror_runs import MirrorRun, remember
 from tunelab.storage.schema import open_database
 from tunelab.storage.studies import create_study

@@ -1,4 +1,4 @@
-"""MLflow's own web pages: the links that tunelab prints, and a server for a local database."""
+"""MLflow's own web pages: where a study is found there, and a server for a local database."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 from tunelab.errors import TrackingError, TunelabError, UsageError
+from tunelab.service.links import home_url, runs_url
 from tunelab.service.mirror.environment import (
     is_server,
     prepare,
@@ -29,23 +30,6 @@ from tunelab.storage.schema import open_database
 START_SECONDS = 90.0  # MLflow's server takes 5 to 15 s, more on a busy machine
 _POLL_SECONDS = 0.2
 _LAST_LINES = 15
-
-
-def runs_url(base: str, experiment_id: str) -> str:
-    """The link to a study's runs.
-
-    The bare page of an experiment opens MLflow's GenAI view; only this form opens
-    the table of runs.
-
-    >>> runs_url("http://localhost:5000/", "1")
-    'http://localhost:5000/#/experiments/1/runs?workflowType=machine_learning'
-    """
-    return f"{base.rstrip('/')}/#/experiments/{experiment_id}/runs?workflowType=machine_learning"
-
-
-def home_url(base: str) -> str:
-    """The link to the list of experiments."""
-    return f"{base.rstrip('/')}/#/experiments?workflowType=machine_learning"
 
 
 def serve_dashboard(database_url: str, port: int, on_ready: Callable[[str], None]) -> None:

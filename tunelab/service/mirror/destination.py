@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
+from tunelab.execution.log import say
 from tunelab.service.mirror.environment import without_credentials
 from tunelab.service.mirror.tracking import Tracking
 from tunelab.storage.engine import Database
@@ -34,6 +35,7 @@ class Destination:
         progressed: Called after each trial that has been sent; what it raises ends the pass.
         confirm: Called in each transaction that remembers what was sent; raises if another process
             does so by now.
+        tell: Gets warnings of what MLflow did not take and is done without.
     """
 
     database: Database
@@ -41,6 +43,7 @@ class Destination:
     tracking: Tracking
     progressed: Callable[[], None] = _nothing
     confirm: Callable[[Connection], None] = _anybody
+    tell: Callable[[str], None] = say
 
     @property
     def uri(self) -> str:

@@ -122,6 +122,7 @@ class Passes:
                         self._client.tracking(),
                         self._between_trials,
                         self._lease.confirm,
+                        self._tell,
                     )
                 )
             news = self._projection.run_pass()

@@ -67,6 +67,7 @@ class Projection:
         run = self._study.run(study)
         if run.run_id != self._run_id:
             self._trials.start_over()
+            self._study.send_views(study)
             self._run_id = run.run_id
         news = self._trials.send(study, run)
         news = self._study.send(study) or news

@@ -22,11 +22,12 @@ from tunelab.service.mirror.study_record import (
     study_tags,
 )
 from tunelab.service.mirror.sweep_record import REMOVED, fingerprint, slot_tags, tags_of_latest
+from tunelab.service.mirror.views import send_views
 from tunelab.service.summary import effective_spec
 from tunelab.spec.study_file import resolved_yaml
 from tunelab.storage.mirror_runs import MirrorRun, last_end, study_run, trial_runs
 from tunelab.storage.states import TrialState
-from tunelab.storage.studies import StudyRow
+from tunelab.storage.studies import StudyRow, find_study
 from tunelab.storage.sweeps import slot_of_study
 from tunelab.storage.trials import best_trial, count_trials, study_trials
 
@@ -152,6 +153,20 @@ class StudySender:
         self._destination.remember([done])
         self._progress, self._run = progress, done
         return True
+
+    def send_views(self, study: StudyRow) -> None:
+        """Store the saved views with the experiment, which all generations share.
+
+        Those of the latest generation's space count. Nothing is raised if MLflow refuses them.
+        """
+        destination = self._destination
+        with destination.database.read() as connection:
+            latest = find_study(connection, study.name)
+        if latest is None or latest.id != study.id:
+            return
+        created = milliseconds(study.created_at)
+        experiment_id = self.run(study).experiment_id
+        send_views(self._tracking, experiment_id, self._spec, created, destination.tell)
 
     def _set_status(self, run_id: str, study: StudyRow, before: str) -> None:
         status, ended = study_status(study)

@@ -18,6 +18,7 @@ prepare(os.environ)
 from mlflow.entities import Experiment, Metric, Param, Run, RunTag, ViewType  # noqa: E402
 from mlflow.exceptions import MlflowException  # noqa: E402
 from mlflow.tracking import MlflowClient  # noqa: E402
+from mlflow.version import VERSION  # noqa: E402
 
 _PAGE = 1000
 
@@ -65,6 +66,11 @@ class Tracking:
         ensure_database(uri)
         self.uri = uri
         self._client = MlflowClient(tracking_uri=uri)
+
+    @property
+    def version(self) -> str:
+        """Version of MLflow's client."""
+        return str(VERSION)
 
     def experiment(self, name: str, tags: Mapping[str, str]) -> str:
         """The key of the experiment ``name``, which is created if it is missing.

@@ -9,11 +9,14 @@ from typing import Any
 
 from tunelab.service.mirror.messages import (
     CONFIRMS_TAG,
+    END_REASON_TAG,
     IDENTITY_TAG,
     KIND_TAG,
     NOTE_TAG,
+    REASON_TAG,
     REPEAT_TAG,
     TRIAL_TAG,
+    VERDICT_TAG,
     Entries,
     Status,
     milliseconds,
@@ -51,10 +54,7 @@ class TrialWriter:
     @property
     def score(self) -> str:
         """The score in the epochs' records: the objective's, else the task's usual one."""
-        metric = self.spec.objective.metric
-        if metric in METRICS:
-            return metric
-        return "accuracy" if self.spec.task == "classification" else "rmse"
+        return score_of(self.spec)
 
     def identity(self, trial: TrialRow) -> str:
         """What tells the trial's run from all others of this study's database."""
@@ -71,13 +71,13 @@ class TrialWriter:
     def end_tags(self, trial: TrialRow, curve: Sequence[EpochRow]) -> dict[str, str]:
         """The tags that say how the trial ended."""
         tags = {
-            "tunelab.end_reason": str(trial.end_reason),
+            END_REASON_TAG: str(trial.end_reason),
             NOTE_TAG: self._note(trial, curve),
         }
         if trial.signal is not None:
-            tags["tunelab.verdict"] = trial.signal
+            tags[VERDICT_TAG] = trial.signal
         if trial.reason:
-            tags["tunelab.reason"] = trial.reason[:_LONGEST_TAG]
+            tags[REASON_TAG] = trial.reason[:_LONGEST_TAG]
         return tags
 
     def add_hyperparameters(self, entries: Entries, trial: TrialRow) -> None:
@@ -149,6 +149,14 @@ class TrialWriter:
             lines += ["", f"| epoch {best.epoch} | train | validation |", "|---|---|---|"]
             lines += [f"| {name} | {_cell(a)} | {_cell(b)} |" for name, a, b in shown]
         return "\n".join(lines)
+
+
+def score_of(spec: StudySpec) -> str:
+    """The score in the epochs' records: the objective's, else the task's usual one."""
+    metric = spec.objective.metric
+    if metric in METRICS:
+        return metric
+    return "accuracy" if spec.task == "classification" else "rmse"
 
 
 def trial_status(trial: TrialRow, study: StudyRow) -> tuple[Status, int | None]:
