@@ -414,7 +414,9 @@ def test_the_study_run_shows_the_best_so_far_and_counts(database: Database, plac
     assert best == [0.2, 0.2, 0.2, 0.2, 0.1]
     for key, count in {"complete": 2, "pruned": 1, "failed": 1, "diverged": 1}.items():
         assert [value for _, value, _ in points(place, name, f"trials/{key}")] == [count]
-    assert tags(place, name)["mlflow.note.content"].startswith("**validation_loss 0.1** in [trial")
+    assert tags(place, name)["mlflow.note.content"].startswith(
+        "**Best so far: validation_loss 0.1** in [trial-004](#/"
+    )
     (study_file,) = (place / "mlruns").rglob("study.yaml")
     assert "max_epochs: 30" in study_file.read_text()
 

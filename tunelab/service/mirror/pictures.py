@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from tunelab.service.mirror.destination import Destination
-from tunelab.service.mirror.study_record import trial_name
+from tunelab.service.mirror.notes import trial_name
 from tunelab.service.mirror.study_sender import StudySender
 from tunelab.service.mirror.tracking import RunGoneError
 from tunelab.storage.mirror_runs import trial_runs

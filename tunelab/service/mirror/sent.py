@@ -13,8 +13,8 @@ class Sent:
     state: str = ""
     ended: float | None = None  # a study that is stopped twice ends twice
     finished: int = -1
-    n_trials: int = -1
     best: int | None = None
+    note: str = ""  # fingerprint of the description
     study_file: str = ""
     picture: int | None = None
     confirmed: str = ""  # fingerprint of what the confirm stage came to

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import sha256
+
+from sqlalchemy import Connection
 
 from tunelab.service.mirror.best_colour import BestColour
 from tunelab.service.mirror.destination import Destination
 from tunelab.service.mirror.messages import NOTE_TAG, Entries, milliseconds
+from tunelab.service.mirror.notes import N_BEST, StudyNote, experiment_note
 from tunelab.service.mirror.sent import Sent
 from tunelab.service.mirror.study_record import (
+    Confirmed,
     Progress,
-    Standing,
     add_counts,
     add_results,
-    description,
     experiment_tags,
     read_confirmed,
     study_params,
@@ -29,7 +32,13 @@ from tunelab.storage.mirror_runs import MirrorRun, last_end, study_run, trial_ru
 from tunelab.storage.states import TrialState
 from tunelab.storage.studies import StudyRow, find_study
 from tunelab.storage.sweeps import slot_of_study
-from tunelab.storage.trials import best_trial, count_trials, study_trials
+from tunelab.storage.trials import (
+    TrialRow,
+    best_trials,
+    count_states,
+    count_trials_alike,
+    study_trials,
+)
 
 
 class StudySender:
@@ -103,24 +112,34 @@ class StudySender:
         Raises:
             Exception: Whatever MLflow raises.
         """
-        parent, uri = self.run(study), self._destination.uri
+        parent = self.run(study)
         sent = Sent.from_text(parent.sent)
         with self._destination.database.read() as connection:
-            counts = count_trials(connection, study.id)
-            best = best_trial(connection, study.id, maximize=self._maximize)
+            groups = count_trials_alike(connection, study.id)
             ended = last_end(connection, study.id)
-            runs = trial_runs(connection, study.id, uri, [best.id] if best else [])
             sweep = tags_of_latest(connection, study)
             confirmed = read_confirmed(connection, study)
-        best_run = runs.get(best.id) if best else None
+            best = best_trials(connection, study.id, N_BEST, maximize=self._maximize)
+            runs = self._runs(connection, study, [*best, *_picked(connection, study, confirmed)])
+        counts = count_states(groups)
+        best_run = runs.get(best[0].number) if best else None
+        note = StudyNote(
+            study=study,
+            spec=self._spec,
+            counts=counts,
+            best=best,
+            confirmation=confirmed.found,
+            experiment_id=parent.experiment_id,
+            runs={number: run.run_id for number, run in runs.items()},
+        ).text()
         wanted = replace(
             sent,
             state=str(study.state),
             ended=study.ended_at,
             finished=counts[TrialState.FINISHED],
-            n_trials=study.n_trials,
-            best=best.number if best and best_run else None,
-            study_file=sha256(self._study_file.encode()).hexdigest()[:16],
+            best=best[0].number if best_run else None,
+            note=_fingerprint(note),
+            study_file=_fingerprint(self._study_file),
             confirmed=confirmed.fingerprint,
             sweep=sent.sweep if sweep is None else fingerprint(sweep),
         )
@@ -134,13 +153,10 @@ class StudySender:
         progress = add_results(
             entries, trials, self._progress, parent.last_epoch, maximize=self._maximize
         )
-        standing = Standing(study, counts, best, best_run.run_id if best_run else None, ended)
-        add_counts(entries, standing)
+        add_counts(entries, groups, ended)
         confirmed.add(entries)
         entries.tags |= self._slot_tags
-        entries.tags[NOTE_TAG] = description(
-            standing, self._spec, parent.experiment_id, confirmed.found
-        )
+        entries.tags[NOTE_TAG] = note
         self._tracking.log(parent.run_id, entries)
         if wanted.study_file != sent.study_file:
             text = self._study_file
@@ -154,10 +170,21 @@ class StudySender:
         self._progress, self._run = progress, done
         return True
 
-    def send_views(self, study: StudyRow) -> None:
-        """Store the saved views with the experiment, which all generations share.
+    def _runs(
+        self, connection: Connection, study: StudyRow, trials: Sequence[TrialRow]
+    ) -> dict[int, MirrorRun]:
+        """The runs of trials of the search, by the trials' numbers, as far as they are there."""
+        keys = {trial.id: trial.number for trial in trials}
+        runs = trial_runs(connection, study.id, self._destination.uri, keys)
+        return {keys[key]: run for key, run in runs.items()}
 
-        Those of the latest generation's space count. Nothing is raised if MLflow refuses them.
+    def send_views(self, study: StudyRow) -> None:
+        """Store the saved views with the experiment of all generations, and links to them.
+
+        Those of the latest generation count. If MLflow refuses them, a warning is all.
+
+        Raises:
+            Exception: Whatever MLflow raises of anything else.
         """
         destination = self._destination
         with destination.database.read() as connection:
@@ -166,7 +193,9 @@ class StudySender:
             return
         created = milliseconds(study.created_at)
         experiment_id = self.run(study).experiment_id
-        send_views(self._tracking, experiment_id, self._spec, created, destination.tell)
+        stored = send_views(self._tracking, experiment_id, self._spec, created, destination.tell)
+        note = experiment_note(self._spec, experiment_id if stored else None)
+        self._tracking.tag_experiment(experiment_id, {NOTE_TAG: note})
 
     def _set_status(self, run_id: str, study: StudyRow, before: str) -> None:
         status, ended = study_status(study)
@@ -186,3 +215,14 @@ class StudySender:
             done = replace(self._run, sent=sent.to_text())
             self._destination.remember([done])
             self._run = done
+
+
+def _picked(connection: Connection, study: StudyRow, confirmed: Confirmed) -> list[TrialRow]:
+    """The trial that the confirm stage has picked, if it has."""
+    if confirmed.found is None or confirmed.found.pick is None:
+        return []
+    return study_trials(connection, study.id, numbers=[confirmed.found.pick])
+
+
+def _fingerprint(text: str) -> str:
+    return sha256(text.encode()).hexdigest()[:16]

@@ -22,6 +22,7 @@ from tunelab.service.mirror.messages import (
     milliseconds,
     param,
 )
+from tunelab.service.mirror.notes import trial_note
 from tunelab.spec.space import Dimension, FloatRange, IntRange, Space
 from tunelab.spec.study import StudySpec
 from tunelab.storage.states import EndReason, StudyState, TrialState
@@ -72,7 +73,7 @@ class TrialWriter:
         """The tags that say how the trial ended."""
         tags = {
             END_REASON_TAG: str(trial.end_reason),
-            NOTE_TAG: self._note(trial, curve),
+            NOTE_TAG: trial_note(trial, curve, self.score),
         }
         if trial.signal is not None:
             tags[VERDICT_TAG] = trial.signal
@@ -139,17 +140,6 @@ class TrialWriter:
         if trial.end_reason is EndReason.DIVERGED:
             entries.add("summary/diverged_epoch", trial.n_epochs, now)
 
-    def _note(self, trial: TrialRow, curve: Sequence[EpochRow]) -> str:
-        verdict = f"**{trial.signal or trial.end_reason}** ({trial.end_reason})"
-        lines = [f"{verdict}: {(trial.reason or 'no reason was given')[:_LONGEST_TAG]}"]
-        best = epoch_of(curve, trial.best_epoch)
-        if best is not None:
-            shown = [("loss", best.train_loss, best.validation_loss)]
-            shown += [(self.score, best.train_score, best.validation_score)]
-            lines += ["", f"| epoch {best.epoch} | train | validation |", "|---|---|---|"]
-            lines += [f"| {name} | {_cell(a)} | {_cell(b)} |" for name, a, b in shown]
-        return "\n".join(lines)
-
 
 def score_of(spec: StudySpec) -> str:
     """The score in the epochs' records: the objective's, else the task's usual one."""
@@ -191,7 +181,3 @@ def log_scaled(space: Space, flat: Mapping[str, Any]) -> set[str]:
         for name, dimension in dimensions.items()
         if isinstance(dimension, FloatRange | IntRange) and dimension.scale == "log"
     }
-
-
-def _cell(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"

@@ -13,7 +13,8 @@ from tunelab.service.mirror.best_colour import BestColour
 from tunelab.service.mirror.destination import Destination
 from tunelab.service.mirror.identities import sort_out
 from tunelab.service.mirror.messages import IDENTITY_TAG, PARENT_TAG, Entries, milliseconds
-from tunelab.service.mirror.study_record import identity_tags, run_name
+from tunelab.service.mirror.notes import run_name
+from tunelab.service.mirror.study_record import identity_tags
 from tunelab.service.mirror.tracking import FoundRun, RunGoneError
 from tunelab.service.mirror.trial_record import TrialWriter, trial_status
 from tunelab.service.summary import effective_spec

@@ -54,7 +54,7 @@ def send_views(
     spec: StudySpec,
     changed_at: int,
     tell: Callable[[str], None],
-) -> None:
+) -> bool:
     """Store the views with the experiment, where they are not stored already.
 
     Args:
@@ -63,6 +63,9 @@ def send_views(
         spec: The resolved file of the latest generation.
         changed_at: When that was created, in milliseconds: the same views are the same tags.
         tell: Gets a warning if MLflow does not take them. Nothing is raised.
+
+    Returns:
+        Whether they are there.
     """
     try:
         tracking.tag_experiment(experiment_id, view_tags(spec, changed_at))
@@ -73,6 +76,8 @@ def send_views(
             f"failures) are missing there, all else is sent. They are known to work with MLflow "
             f"{versions}, this is {tracking.version} at {without_credentials(tracking.uri)}"
         )
+        return False
+    return True
 
 
 def view_tags(spec: StudySpec, changed_at: int) -> dict[str, str]:
