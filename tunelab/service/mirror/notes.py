@@ -5,6 +5,7 @@ MLflow folds a description after a few lines, so what matters comes first.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -72,11 +73,10 @@ class StudyNote:
         metric, found = self.spec.objective.metric, self.confirmation
         pick = None if found is None else found.of(found.pick)
         if found is not None and pick is not None and pick.mean is not None:
-            interval = "" if pick.half_width is None else f" ± {pick.half_width:.2g}"
             seeds = "seed" if found.n_seeds == 1 else "seeds"
             return (
                 f"**{plain(found.winner_sentence)}**: {self._named(pick.number)} has {metric} "
-                f"{pick.mean:.4g}{interval} over {found.n_seeds} fresh {seeds}"
+                f"{_interval(pick.mean, pick.half_width)} over {found.n_seeds} fresh {seeds}"
             )
         if not self.best:
             return "**no complete trial yet**" if runs_on else "**no trial completed**"
@@ -190,6 +190,20 @@ def _view_links(experiment_id: str) -> list[str]:
 def _setting(name: str, trial: TrialRow) -> str:
     value = plain(param(trial.hyperparameters[name]))
     return value if isinstance(trial.hyperparameters[name], str) else f"{plain(name)} {value}"
+
+
+def _interval(mean: float, half_width: float | None) -> str:
+    """Mean and half width, both to the place of the latter's second digit.
+
+    >>> _interval(0.083412, 0.00213), _interval(53.712, 12.3), _interval(0.9, None)
+    ('0.0834 ± 0.0021', '54 ± 12', '0.9')
+    """
+    if half_width is None:
+        return _number(mean)
+    if not 0 < half_width < 1e6:
+        return f"{_number(mean)} ± {_number(half_width)}"
+    places = max(0, 1 - math.floor(math.log10(half_width)))
+    return f"{mean:.{places}f} ± {half_width:.{places}f}"
 
 
 def _number(value: float | None) -> str:

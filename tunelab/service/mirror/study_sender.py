@@ -25,6 +25,7 @@ from tunelab.service.mirror.study_record import (
     study_tags,
 )
 from tunelab.service.mirror.sweep_record import REMOVED, fingerprint, slot_tags, tags_of_latest
+from tunelab.service.mirror.used_data import UsedData
 from tunelab.service.mirror.views import send_views
 from tunelab.service.summary import effective_spec
 from tunelab.spec.study_file import resolved_yaml
@@ -101,6 +102,8 @@ class StudySender:
             began = milliseconds(study.started_at or study.created_at)
             run_id = tracking.create(experiment_id, study.title, began, tags)
         tracking.log(run_id, Entries(params=params))
+        data = UsedData(self._spec.data)
+        tracking.log_data(run_id, data.parts(study.data_path, study.data_digest))
         return MirrorRun(study.id, None, self._destination.uri, experiment_id, run_id, 0, "")
 
     def send(self, study: StudyRow) -> bool:

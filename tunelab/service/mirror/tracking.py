@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +12,24 @@ from tunelab.errors import TrackingError
 from tunelab.service.mirror.environment import prepare
 from tunelab.service.mirror.messages import Entries, Point, Status
 from tunelab.service.mirror.tracking_database import ensure_database
+from tunelab.service.mirror.used_data import UsedPart
 
 prepare(os.environ)
 
-from mlflow.entities import Experiment, Metric, Param, Run, RunTag, ViewType  # noqa: E402
+from mlflow.entities import (  # noqa: E402
+    Dataset,
+    DatasetInput,
+    Experiment,
+    InputTag,
+    Metric,
+    Param,
+    Run,
+    RunTag,
+    ViewType,
+)
 from mlflow.exceptions import MlflowException  # noqa: E402
 from mlflow.tracking import MlflowClient  # noqa: E402
+from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT  # noqa: E402
 from mlflow.version import VERSION  # noqa: E402
 
 _PAGE = 1000
@@ -186,6 +198,22 @@ class Tracking:
                     tags=tags,
                 )
                 tags = []
+
+    def log_data(self, run_id: str, parts: Sequence[UsedPart]) -> None:
+        """Note which data the run uses; noting them again changes nothing.
+
+        Raises:
+            RunGoneError: If the run is not there any more.
+        """
+        inputs = [
+            DatasetInput(
+                Dataset(part.name, part.digest, part.source_type, part.source, None, part.profile),
+                [InputTag(MLFLOW_DATASET_CONTEXT, part.context)],
+            )
+            for part in parts
+        ]
+        with _gone_named(run_id):
+            self._client.log_inputs(run_id, inputs)
 
     def end(self, run_id: str, status: Status, ended_at: int) -> None:
         """End the run, or correct the end of one that has ended.

@@ -17,6 +17,7 @@ from tunelab.service.mirror.notes import run_name
 from tunelab.service.mirror.study_record import identity_tags
 from tunelab.service.mirror.tracking import FoundRun, RunGoneError
 from tunelab.service.mirror.trial_record import TrialWriter, trial_status
+from tunelab.service.mirror.used_data import UsedData
 from tunelab.service.summary import effective_spec
 from tunelab.storage.mirror_runs import (
     FINISHED,
@@ -53,6 +54,7 @@ class TrialSender:
         self._writer = TrialWriter(spec, study.reference)
         self._maximize = spec.objective.direction == "maximize"
         self._identity = identity_tags(study)
+        self._data = UsedData(spec.data)
         self._unremembered: dict[str, FoundRun] | None = None
         self._skipped: set[int] = set()
         self._running: dict[int, float] = {}  # key of a trial that runs -> when it was sent
@@ -142,6 +144,7 @@ class TrialSender:
         if run is not None and ended and trial.attempts > 1 and self._is_outdated(run, curve):
             self._discard(run)  # MLflow takes no points back
             run = None
+        is_new = run is None
         if run is None:
             writer.add_hyperparameters(entries, trial)
             found = self._found(study, parent, trial)
@@ -164,6 +167,10 @@ class TrialSender:
         if ended:
             writer.add_summary(entries, trial, curve)
         tracking.log(run.run_id, entries)
+        if is_new:
+            path, digest = trial.data_path, trial.data_digest
+            parts = self._data.parts(path or study.data_path, digest or study.data_digest)
+            tracking.log_data(run.run_id, parts)
         if is_best:
             self._colour.note(run.run_id)
         state = self._set_trial_status(study, trial, run)

@@ -143,7 +143,7 @@ def _curves(spec: StudySpec) -> dict[str, Any]:
         "runsHiddenMode": "FIRST_10_RUNS",
         "compareRunCharts": cards,
         "compareRunSections": [
-            _section("tunelab", "tunelab", is_open=True),
+            _section("tunelab", "curves", is_open=True),
             # What MLflow draws by itself of all other metrics stands below, folded.
             *(_section(name, name, is_open=False) for name in _own_sections(score)),
         ],
