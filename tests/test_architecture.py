@@ -18,7 +18,7 @@ PACKAGE = ROOT / "tunelab"
 
 # Ring -> the rings that it may import besides itself.
 INWARD: dict[str, set[str]] = {
-    "": set(),  # the package itself: its version
+    "": {"service"},  # the package itself: its version, and `load_study`
     "errors": set(),
     "training": {"errors"},
     "spec": {"training", "errors"},

@@ -103,7 +103,7 @@ def test_the_picture_tells_everything_on_a_wide_terminal(board):
     # ln(0.3 / 0.2) / ln(0.8 / 0.2) = 0.29: bar 2 of 0 to 7.
     assert rows[0].split()[2:6] == ["5/30", "0.3000", "+0.200", "█▁▃▃▃"]
     assert "learning, 3 since its best" in rows[0]
-    assert "behind the others" in rows[2]
+    assert "behind at epoch 15" in rows[2]
     assert "plateau  ★ best" in rows[3]
     assert "★" not in rows[4]
     assert rows[4].endswith("adam 2.9e-3 cosine 2x1 relu d.02 b32")
@@ -213,7 +213,7 @@ def test_the_view_opens_with_the_study_and_leaves_the_cursor_visible(script, stu
     )
     assert text.count("\x1b[?25l") == text.count("\x1b[?25h") == 1
     assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
-    assert "★ best" in text
+    assert "★ new best" in text
 
 
 def test_the_view_says_that_it_is_stopping(script):

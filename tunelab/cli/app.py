@@ -11,6 +11,7 @@ from tunelab.cli import (
     demo_commands,
     init,
     methods,
+    study_export,
     study_read,
     study_run,
     sweep_commands,
@@ -144,7 +145,7 @@ def doctor(
 
 
 init.register(app)
-for _commands in (study_run, study_read):
+for _commands in (study_run, study_read, study_export):
     _commands.register(study)
 db_commands.register(db)
 worker_commands.register(worker)

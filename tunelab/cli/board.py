@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 
 from tunelab.cli.outcomes import outcome
 from tunelab.service.events import (
+    ConfirmEpochFinished,
     ConfirmProgress,
+    ConfirmRunStarted,
     EpochFinished,
     Event,
     StudyFinished,
@@ -21,6 +23,7 @@ from tunelab.service.summary import StudySummary
 from tunelab.storage.trials import EpochRow, TrialRow
 
 _KEPT = 200  # finished trials; no terminal shows more
+_NEW_SECONDS = 20.0  # for which the best trial is a new one
 
 
 @dataclass
@@ -59,12 +62,15 @@ class Board:
     ) -> None:
         self.outcomes: Counter[str] = Counter(outcomes)
         self.running: dict[int, TrialState] = {}
-        self.finished: deque[TrialState] = deque(maxlen=_KEPT)  # the newest first
+        self.confirming: dict[int, TrialState] = {}  # runs of the confirm stage, by their numbers
+        self.finished: deque[TrialState] = deque(maxlen=_KEPT)  # of both, the newest first
         self.summary: StudySummary | None = None
         self.best: TrialRow | None = None
+        self.best_since: float | None = None  # by the clock; None: from before this start
         self.confirm: tuple[int, int] | None = None  # runs that have ended, and all
         self.n_workers = 0
         self.watches = False  # others run the study, and go on when this process leaves
+        self._confirm_began: tuple[float, int] | None = None  # when, and how many had ended then
         self._finished_before = 0
         self._n_seen = 0
         self._epochs_trained = 0
@@ -96,10 +102,26 @@ class Board:
             self._epochs_trained += event.trial.n_epochs
             if event.is_best:
                 self.best = event.trial
+                self.best_since = self._clock()
+        elif isinstance(event, ConfirmRunStarted):
+            self.confirming.setdefault(event.run.number, TrialState(event.run))
+        elif isinstance(event, ConfirmEpochFinished):
+            state = self.confirming.get(event.number)
+            if state is not None:
+                state.epochs[event.epoch.epoch] = event.epoch
         elif isinstance(event, ConfirmProgress):
-            self.confirm = event.n_finished, event.n_total
+            self._take_progress(event)
         elif isinstance(event, StudyFinished):
             self.summary = event.summary
+
+    def _take_progress(self, event: ConfirmProgress) -> None:
+        if self._confirm_began is None:
+            self._confirm_began = self._clock(), event.n_finished - (event.run is not None)
+        self.confirm = event.n_finished, event.n_total
+        if event.run is not None:
+            state = self.confirming.pop(event.run.number, None) or TrialState(event.run)
+            state.trial = event.run
+            self.finished.appendleft(state)
 
     @property
     def title(self) -> str:
@@ -148,7 +170,9 @@ class Board:
 
     @property
     def eta_seconds(self) -> float | None:
-        """Estimated seconds to the end: of the trials, or of the study's time."""
+        """Estimated seconds to the end: of the trials, of the study's time, or of the stage."""
+        if self.confirms:
+            return self._confirm_seconds
         if self.n_finished >= self.n_total:
             return None
         estimates = []
@@ -160,6 +184,21 @@ class Board:
             spent = study.running_seconds + self._clock() - self._started
             estimates.append(max(study.timeout_seconds - spent, 0.0))
         return min(estimates, default=None)
+
+    @property
+    def _confirm_seconds(self) -> float | None:
+        """Estimated seconds to the end of the confirm stage; None before a run has ended."""
+        if self.confirm is None or self._confirm_began is None:
+            return None
+        (n_finished, n_total), (began, before) = self.confirm, self._confirm_began
+        n_seen = n_finished - before
+        return (self._clock() - began) / n_seen * (n_total - n_finished) if n_seen else None
+
+    @property
+    def best_is_new(self) -> bool:
+        """Whether the best trial became that a moment ago."""
+        since = self.best_since
+        return since is not None and self._clock() - since < _NEW_SECONDS
 
     def epochs_since_best(self, state: TrialState) -> int | None:
         """Epochs that a running trial has not beaten its best; None before its first epoch.

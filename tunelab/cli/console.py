@@ -68,6 +68,17 @@ def put(text: str, *, flush: bool = False) -> None:
     print(text, file=sys.stdout, flush=flush)
 
 
+def put_text(text: str) -> None:
+    """Write a document to standard output as it is, its line ends included."""
+    buffer = getattr(sys.stdout, "buffer", None)
+    if buffer is None:  # a stream that holds text alone
+        sys.stdout.write(text)
+        return
+    sys.stdout.flush()
+    buffer.write(text.encode("utf-8"))
+    buffer.flush()
+
+
 def put_lines(lines: Iterable[Text]) -> None:
     """Write lines of data, with their styles where standard output shows them."""
     console = make_console(sys.stdout)

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from tunelab.cli.console import is_terminal, put, put_json, put_lines, tell, terminal_width
 from tunelab.cli.formats import ago, aligned, duration, instant, number, signed
 from tunelab.cli.hyperparameters import constant_names, short
-from tunelab.cli.outcomes import STYLES, remark, state_word
-from tunelab.cli.sorting import seconds
+from tunelab.cli.outcomes import STYLES, remark, state_word, trial_label
 from tunelab.cli.tables import Column, tab_separated, table
 from tunelab.service.events import trial_json
 from tunelab.service.summary import SCHEMA, StudySummary
+from tunelab.service.trial_table import trial_table
 from tunelab.storage.trials import SEARCH, TrialRow
 
 
@@ -43,13 +43,7 @@ def show_trials(summary: StudySummary, trials: Sequence[TrialRow], *, as_json: b
             return
         put_lines(table(trial_columns(summary, trials), terminal_width()))
     else:
-        names = list(dict.fromkeys(name for row in trials for name in row.hyperparameters))
-        head = _HEAD + names
-        cells = [_trial_cells(row, names) for row in trials]
-        if any(row.kind != SEARCH for row in trials):
-            head = [*_CONFIRM_HEAD, *head]
-            own = ([row.kind, row.confirms, row.repeat] for row in trials)
-            cells = [[*first, *rest] for first, rest in zip(own, cells, strict=True)]
+        head, cells = trial_table(trials)
         for line in tab_separated(head, cells):
             put(line)
 
@@ -74,7 +68,7 @@ def trial_columns(summary: StudySummary, trials: Sequence[TrialRow]) -> list[Col
         ),
         Column("AT", [number(trial.best_epoch) for trial in trials], right=True, drop=5),
         Column("GAP", [signed(trial.gap) for trial in trials], right=True, drop=6),
-        Column("TIME", [duration(seconds(trial)) for trial in trials], right=True, drop=8),
+        Column("TIME", [duration(trial.seconds) for trial in trials], right=True, drop=8),
         Column(
             "VERDICT",
             [remark(t) + ("  ★ best" if t.number == best else "") for t in trials],
@@ -83,24 +77,6 @@ def trial_columns(summary: StudySummary, trials: Sequence[TrialRow]) -> list[Col
         ),
         Column("PARAMS", [short(t.hyperparameters, same) for t in trials], drop=7, least=18),
     ]
-
-
-def trial_label(trial: TrialRow) -> str:
-    """A trial's number; of a confirm run, which trial it trains again with which seed."""
-    return str(trial.number) if trial.kind == SEARCH else f"{trial.confirms} seed {trial.repeat}"
-
-
-_CONFIRM_HEAD = ["kind", "confirms", "repeat"]
-_HEAD = ["number", "state", "end_reason", "value", "epochs", "best_epoch", "verdict", "gap"]
-_HEAD += ["attempts", "started_at", "seconds", "reason"]
-
-
-def _trial_cells(trial: TrialRow, names: Sequence[str]) -> list[object]:
-    own = [trial.hyperparameters.get(name) for name in names]
-    started = instant(trial.started_at) if trial.started_at is not None else None
-    cells = [trial.number, trial.state, trial.end_reason, trial.value, trial.n_epochs]
-    cells += [trial.best_epoch, trial.signal, trial.gap, trial.attempts, started, seconds(trial)]
-    return [*cells, trial.reason, *own]
 
 
 def _study_columns(summaries: Sequence[StudySummary], now: float) -> list[Column]:

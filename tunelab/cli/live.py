@@ -7,7 +7,7 @@ from rich.text import Text
 from tunelab.cli.board import Board, TrialState
 from tunelab.cli.formats import aligned, number, percent, rough_duration, signed
 from tunelab.cli.hyperparameters import constant_names, short
-from tunelab.cli.outcomes import STYLES, remark, state_word, tally
+from tunelab.cli.outcomes import STYLES, remark, state_word, tally, trial_label
 from tunelab.cli.sparkline import WIDTH, sparkline
 from tunelab.cli.tables import Column, cut, table
 
@@ -29,8 +29,10 @@ def frame(board: Board, width: int, height: int, *, stopping: bool) -> list[Text
 def status_line(board: Board, width: int) -> Text:
     """The bar, and beside it how far the study is; what matters less goes on narrow terminals."""
     facts = [(0, f"{board.n_finished}/{board.n_total}")]
-    if board.confirm is not None:
-        facts.append((1, "confirm {}/{}".format(*board.confirm)))
+    if board.confirms and board.confirm is not None:
+        facts = [(0, "confirming: {} of {} runs".format(*board.confirm))]
+    elif board.confirm is not None:
+        facts.append((1, "confirmed {}/{}".format(*board.confirm)))
     if board.best is not None:
         facts.append((1, f"best {number(board.best.value)} (trial {board.best.number})"))
     if board.trials_per_minute is not None:
@@ -68,14 +70,15 @@ def footer(board: Board, width: int, *, stopping: bool) -> Text:
 
 
 def _rows(board: Board, n: int) -> list[TrialState]:
-    running = [board.running[key] for key in sorted(board.running)]
+    under_way = [board.running, board.confirming]
+    running = [rows[number] for rows in under_way for number in sorted(rows)]
     return [*running, *board.finished][:n]
 
 
 def _columns(board: Board, rows: list[TrialState]) -> list[Column]:
     states = ["running" if _runs(row) else state_word(row.trial) for row in rows]
     columns = [
-        Column("TRIAL", [str(row.trial.number) for row in rows], right=True),
+        Column("TRIAL", [trial_label(row.trial) for row in rows], right=True),
         Column("STATE", states, drop=1, styles=[STYLES[state] for state in states]),
         Column("EPOCH", [f"{r.n_epochs}/{board.max_epochs}" for r in rows], right=True, drop=4),
     ]
@@ -101,7 +104,8 @@ def _runs(row: TrialState) -> bool:
 
 
 def _is_best(board: Board, row: TrialState) -> bool:
-    return board.best is not None and board.best.number == row.trial.number
+    """Whether it is the search's best trial; a run of the confirm stage never is."""
+    return board.best is not None and board.best.id == row.trial.id
 
 
 def _shown_epoch(row: TrialState) -> int:
@@ -131,7 +135,8 @@ def _gap(row: TrialState) -> float | None:
 
 def _verdict(board: Board, row: TrialState) -> str:
     if not _runs(row):
-        return remark(row.trial) + ("  ★ best" if _is_best(board, row) else "")
+        star = "  ★ new best" if board.best_is_new else "  ★ best"
+        return remark(row.trial) + (star if _is_best(board, row) else "")
     if row.last is None:
         return "starting"
     waited = board.epochs_since_best(row) or 0
@@ -140,7 +145,10 @@ def _verdict(board: Board, row: TrialState) -> str:
 
 
 def _bar(board: Board, width: int) -> Text:
-    halves = 2 * width * board.n_finished // max(board.n_total, 1)
+    """How much of the search is done, or, once that has ended, of the confirm stage."""
+    stage = board.confirm if board.confirms else None
+    n_finished, n_total = stage or (board.n_finished, board.n_total)
+    halves = 2 * width * n_finished // max(n_total, 1)
     full, half = divmod(min(halves, 2 * width), 2)
     bar = Text("━" * full + "╸" * half, style="green")
     bar.append("─" * (width - full - half), "dim")

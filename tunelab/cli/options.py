@@ -105,6 +105,14 @@ StudyName = Annotated[
         show_default=False,
     ),
 ]
+StudyNames = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="NAME...",
+        help="Studies: digits is its latest generation, digits#7 its 7th.",
+        show_default=False,
+    ),
+]
 TrialNumber = Annotated[
     int,
     typer.Argument(

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from tunelab.storage.states import TIME_OVER, EndReason
-from tunelab.storage.trials import TrialRow, TrialsAlike
+from tunelab.storage.trials import SEARCH, TrialRow, TrialsAlike
 
 STYLES = {
     "running": "cyan",
@@ -57,7 +57,14 @@ def state_word(trial: TrialRow) -> str:
 def remark(trial: TrialRow) -> str:
     """The verdict of a finished trial, in a few words."""
     if trial.end_reason is EndReason.PRUNED:
-        return TIME_OVER if trial.reason == TIME_OVER else "behind the others"
+        return TIME_OVER if trial.reason == TIME_OVER else f"behind at epoch {trial.n_epochs}"
+    if trial.end_reason is EndReason.DIVERGED:
+        return f"diverged at epoch {trial.n_epochs}"
     if trial.end_reason is EndReason.FAILED:
         return trial.reason or "failed"
     return trial.signal or ""
+
+
+def trial_label(trial: TrialRow) -> str:
+    """A trial's number; of a confirm run, which trial it trains again with which seed."""
+    return str(trial.number) if trial.kind == SEARCH else f"{trial.confirms} seed {trial.repeat}"

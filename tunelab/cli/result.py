@@ -13,13 +13,19 @@ from tunelab.cli.confirm import confirm_lines, confirmed, score
 from tunelab.cli.console import is_terminal, put_json, put_lines, terminal_width
 from tunelab.cli.formats import clean, count, duration, number, percent
 from tunelab.cli.hyperparameters import assignments
+from tunelab.cli.learned import learned_lines
 from tunelab.cli.outcomes import count_outcomes, outcome, tally
 from tunelab.cli.paragraphs import INDENT, labelled, wrapped
+from tunelab.service.compare import difference as compared
+from tunelab.service.compare import pick_of
+from tunelab.service.learned import Learned, learned
 from tunelab.service.summary import StudySummary, summarize
 from tunelab.spec.study import StudySpec
 from tunelab.spec.tables import GRID
+from tunelab.storage.confirmed import Finalist
+from tunelab.storage.engine import Database
 from tunelab.storage.states import StudyState, TrialState
-from tunelab.storage.studies import StudyRow
+from tunelab.storage.studies import StudyRow, earlier_study
 from tunelab.storage.trials import EpochRow, TrialRow, trial_curve
 
 _STATE_STYLES = {
@@ -39,22 +45,29 @@ class Result:
         summary: The study as a whole.
         outcomes: How its finished trials ended.
         best_epoch: The best trial's best epoch; None while there is none.
+        earlier: The generation before it; None if there is none.
+        learned: What its trials say about its space; None while it runs.
     """
 
     summary: StudySummary
     outcomes: Counter[str]
     best_epoch: EpochRow | None
+    earlier: StudySummary | None = None
+    learned: Learned | None = None
 
 
-def read_result(connection: Connection, study: StudyRow) -> Result:
-    """Read what ``study show`` tells."""
+def read_result(connection: Connection, study: StudyRow, database: Database) -> Result:
+    """Read what ``study show`` tells; of a study that has just ended, draw it from its trials."""
     summary = summarize(connection, study)
     best = summary.best
     epoch = None
     if best is not None and best.best_epoch is not None:
         rows = trial_curve(connection, best.id, after_epoch=best.best_epoch - 1)
         epoch = rows[0] if rows else None
-    return Result(summary, count_outcomes(summary.finished), epoch)
+    before = earlier_study(connection, study)
+    earlier = None if before is None else summarize(connection, before)
+    known = learned(database, connection, summary)
+    return Result(summary, count_outcomes(summary.finished), epoch, earlier, known)
 
 
 def show_result(result: Result, *, as_json: bool) -> None:
@@ -73,11 +86,16 @@ def result_lines(result: Result) -> list[Text]:
         lines.append(labelled("best", "no completed trial yet" if _is_open(summary) else "none"))
     else:
         lines.append(_best(summary, summary.best, result.best_epoch))
-        if (default := _against_default(summary, summary.best)) is not None:
-            lines.append(default)
+        versus = [
+            _against_default(summary, summary.best),
+            _against_earlier(summary, summary.best, result.earlier),
+        ]
+        known = [part for part in versus if part]
+        lines += [labelled("" if place else "vs", part) for place, part in enumerate(known)]
         lines.append(labelled("params", assignments(summary.best.hyperparameters)))
         lines += confirm_lines(summary)
-    lines.append(_next(summary))
+        lines += learned_lines(result.learned)
+    lines.append(_next(result))
     return lines
 
 
@@ -155,27 +173,59 @@ def _confirmed_value(summary: StudySummary, trial: int) -> str:
     return f" ({confirmed(entry, summary.spec.objective.metric)})"
 
 
-def _against_default(summary: StudySummary, best: TrialRow) -> Text | None:
+def _against_default(summary: StudySummary, best: TrialRow) -> str:
+    """The result against trial 0: over fresh seeds where there are, else in the search."""
     default = summary.default
     grid = summary.spec.search.sampler == GRID
     name = f"{'first cell' if grid else 'default configuration'} (trial 0)"
     if default is None or default.state is not TrialState.FINISHED:
-        return None
+        return ""
+    found, metric = summary.confirmation, summary.spec.objective.metric
+    pick, again = pick_of(summary), found.of(default.number) if found else None
+    if found and pick and again and pick.mean is not None and again.mean is not None:
+        if pick.number == default.number:
+            return f"the {name} is the pick"
+        noise = " (within noise)" if found.beats_default is False else ""
+        mean = score(metric, again.mean)
+        apart = difference(pick.mean, again.mean)
+        return f"{_subject(pick, best)}{name} confirmed {mean}: {apart}{noise}"
     if default.number == best.number:
-        return labelled("vs", f"the {name} is the best so far")
+        return f"the {name} is the best so far"
     if default.value is None or best.value is None:
-        return labelled("vs", f"{name}: {outcome(default)}")
+        return f"{name}: {outcome(default)}"
     ended = "" if default.end_reason and default.end_reason.is_complete else f", {outcome(default)}"
-    return labelled(
-        "vs", f"{name} {number(default.value)}{ended}: {difference(best.value, default.value)}"
-    )
+    return f"{name} {number(default.value)}{ended}: {difference(best.value, default.value)}"
+
+
+def _against_earlier(summary: StudySummary, best: TrialRow, earlier: StudySummary | None) -> str:
+    """The result against that of the generation before, if that has one."""
+    if earlier is None or earlier.best is None or earlier.best.value is None:
+        return ""
+    metric, title = summary.spec.objective.metric, earlier.study.title
+    found = compared(summary, earlier)
+    mine, its = pick_of(summary), pick_of(earlier)
+    if found.reason is None and mine and its and mine.mean is not None and its.mean is not None:
+        noise = " (within noise)" if found.within_noise else ""
+        mean = score(metric, its.mean)
+        apart = difference(mine.mean, its.mean)
+        return f"{_subject(mine, best)}{title} confirmed {mean}: {apart}{noise}"
+    if not found.same_question or best.value is None:
+        return f"{title}: {found.reason}"
+    value = score(metric, earlier.best.value)
+    return f"{title} {value}: {difference(best.value, earlier.best.value)} (in the search alone)"
+
+
+def _subject(pick: Finalist, best: TrialRow) -> str:
+    """Whose numbers are compared, where they are not those of the search's best."""
+    return "" if pick.number == best.number else f"the pick, trial {pick.number}, against "
 
 
 def _is_open(summary: StudySummary) -> bool:
     return summary.study.state is not StudyState.FINISHED
 
 
-def _next(summary: StudySummary) -> Text:
+def _next(result: Result) -> Text:
+    summary = result.summary
     name = clean(summary.study.name)
     commands = []
     if summary.state in ("stopped", "interrupted"):
@@ -186,6 +236,8 @@ def _next(summary: StudySummary) -> Text:
         commands.append(f"tunelab study stop {name}")
     if summary.n_finished:
         commands.append(f"tunelab study trials {name} --sort value")
+    if result.earlier is not None:
+        commands.append(f"tunelab study compare {name}")
     if summary.best is not None:
         commands.append(f"tunelab study trial {name} {summary.best.number}")
         commands.append("tunelab ui")

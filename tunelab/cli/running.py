@@ -8,11 +8,13 @@ from contextlib import closing
 from tunelab.cli.console import put_json, tell
 from tunelab.cli.errors import report_of, show
 from tunelab.cli.formats import count
+from tunelab.cli.outcomes import count_outcomes
 from tunelab.cli.result import Result, read_result, show_result
 from tunelab.cli.signals import two_step_signals
 from tunelab.cli.tracking import check_tracking_uri
 from tunelab.cli.views import choose_view
 from tunelab.errors import NoCompletedTrialError
+from tunelab.service.dashboard import study_dashboard
 from tunelab.service.events import StudyFinished
 from tunelab.service.executors.base import Executor
 from tunelab.service.following import follow_study
@@ -21,8 +23,9 @@ from tunelab.service.mirror.environment import tracking_uri
 from tunelab.service.running import Events, catch_up, run_study
 from tunelab.service.stop import StopRequest
 from tunelab.storage.engine import Database
-from tunelab.storage.states import StudyState
+from tunelab.storage.states import StudyState, TrialState
 from tunelab.storage.studies import StudyRow, get_study, study_by_id
+from tunelab.storage.trials import count_trials_alike
 
 
 def check_mirror(mirrored: bool) -> None:
@@ -72,7 +75,8 @@ def run(
                 stop=stop,
                 mirrored=mirrored,
             )
-            _follow(database, study, events, stop, as_json=as_json)
+            shown = _dashboard(database, study) if mirrored else None
+            _follow(database, study, events, stop, as_json=as_json, dashboard=shown)
         elif mirrored:
             _follow(database, study, catch_up(database, study, stop), stop, as_json=as_json)
         result = _read(database, study)
@@ -102,7 +106,9 @@ def follow(database: Database, name: str, *, as_json: bool) -> int:
         study = get_study(connection, name)
     stop = StopRequest()
     if study.state is StudyState.RUNNING or as_json:
-        _follow(database, study, follow_study(database, study, stop), stop, as_json=as_json)
+        events = follow_study(database, study, stop)
+        shown = _dashboard(database, study)
+        _follow(database, study, events, stop, as_json=as_json, dashboard=shown)
     result = _read(database, study)
     if not as_json:
         show_result(result, as_json=False)
@@ -116,9 +122,17 @@ def _follow(
     stop: StopRequest,
     *,
     as_json: bool,
+    dashboard: str | None = None,
 ) -> None:
-    outcomes = _read(database, study).outcomes
-    view = choose_view(outcomes, lambda: stop.signal is not None, as_json=as_json)
+    with database.read() as connection:
+        outcomes = count_outcomes(
+            group
+            for group in count_trials_alike(connection, study.id)
+            if group.state is TrialState.FINISHED
+        )
+    view = choose_view(
+        outcomes, lambda: stop.signal is not None, as_json=as_json, dashboard=dashboard
+    )
     with (
         two_step_signals(stop.request, before_exit=view.abandon),
         # A generator: its children are ended when this function is left by an exception.
@@ -129,9 +143,13 @@ def _follow(
             view.show(event)
 
 
+def _dashboard(database: Database, study: StudyRow) -> str:
+    return study_dashboard(database, study.id) or "tunelab ui"
+
+
 def _read(database: Database, study: StudyRow) -> Result:
     with database.read() as connection:
-        return read_result(connection, study_by_id(connection, study.id))
+        return read_result(connection, study_by_id(connection, study.id), database)
 
 
 def _exit_code(database: Database, result: Result, stop: StopRequest, go_on: str) -> int:

@@ -9,14 +9,6 @@ from tunelab.cli.outcomes import outcome
 from tunelab.errors import UsageError, nearest
 from tunelab.storage.trials import CONFIRM, SEARCH, TrialRow
 
-
-def seconds(trial: TrialRow) -> float | None:
-    """From the trial's first claim to its end."""
-    if trial.started_at is None or trial.ended_at is None:
-        return None
-    return trial.ended_at - trial.started_at
-
-
 _COLUMNS: dict[str, Callable[[TrialRow], Any]] = {
     "number": lambda trial: trial.number,
     "state": lambda trial: str(trial.state),
@@ -29,7 +21,7 @@ _COLUMNS: dict[str, Callable[[TrialRow], Any]] = {
     "confirms": lambda trial: trial.confirms,
     "repeat": lambda trial: trial.repeat,
     "attempts": lambda trial: trial.attempts,
-    "seconds": seconds,
+    "seconds": lambda trial: trial.seconds,
     "started_at": lambda trial: trial.started_at,
     "ended_at": lambda trial: trial.ended_at,
 }

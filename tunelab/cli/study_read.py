@@ -7,7 +7,14 @@ from typing import Annotated
 import typer
 
 from tunelab.cli.database import existing_database
-from tunelab.cli.options import AsJson, Assigned, StudyFile, StudyName, TrialNumber
+from tunelab.cli.options import (
+    AsJson,
+    Assigned,
+    StudyFile,
+    StudyName,
+    StudyNames,
+    TrialNumber,
+)
 
 
 def register(group: typer.Typer) -> None:
@@ -16,6 +23,7 @@ def register(group: typer.Typer) -> None:
     group.command(epilog="Example: tunelab study show digits")(show)
     group.command(epilog="Example: tunelab study trials digits --sort value")(trials)
     group.command(epilog="Example: tunelab study trial digits 38 --epochs")(trial)
+    group.command(epilog="Example: tunelab study compare digits#6 digits#7")(compare)
     group.command(epilog="Example: tunelab study validate studies/digits.yaml")(validate)
 
 
@@ -74,7 +82,7 @@ def show(
         else:
             from tunelab.cli.result import read_result, show_result
 
-            show_result(read_result(connection, study), as_json=as_json)
+            show_result(read_result(connection, study, database), as_json=as_json)
 
 
 def trials(
@@ -122,3 +130,16 @@ def trial(
     with existing_database() as database, database.read() as connection:
         view = read_trial(connection, get_study(connection, name), number)
     show_trial(view, epochs=epochs, as_json=as_json)
+
+
+def compare(names: StudyNames, as_json: AsJson = False) -> None:
+    """Show studies side by side, and whether their results differ beyond chance.
+
+    digits alone is compared with its generation before; of several, the others with the first.
+    """
+    from tunelab.cli.compare import show_comparison
+    from tunelab.service.compare import compare_studies
+
+    with existing_database() as database, database.read() as connection:
+        comparison = compare_studies(connection, names)
+    show_comparison(comparison, as_json=as_json)

@@ -15,7 +15,6 @@ from tunelab.cli.hyperparameters import assignments
 from tunelab.cli.outcomes import STYLES, state_word
 from tunelab.cli.paragraphs import labelled, wrapped
 from tunelab.cli.result import score_name, second_value
-from tunelab.cli.sorting import seconds
 from tunelab.cli.sparkline import Curve, extent, sparkline
 from tunelab.cli.tables import Column, tab_separated, table
 from tunelab.errors import NotFoundError
@@ -84,7 +83,7 @@ def trial_lines(view: TrialView) -> list[Text]:
     if trial.reason:
         lines.append(labelled("reason", trial.reason))
     lines.append(labelled("best", *_best(view)))
-    spent = duration(seconds(trial))
+    spent = duration(trial.seconds)
     attempts = f"  {trial.attempts} attempts" if trial.attempts > 1 else ""
     epochs = f"{trial.n_epochs} of {spec.search.max_epochs} epochs"
     started = f"  started {instant(trial.started_at)}" if trial.started_at else ""

@@ -53,7 +53,11 @@ class View(Protocol):
 
 
 def choose_view(
-    outcomes: Mapping[str, int], stopping: Callable[[], bool], *, as_json: bool
+    outcomes: Mapping[str, int],
+    stopping: Callable[[], bool],
+    *,
+    as_json: bool,
+    dashboard: str | None = None,
 ) -> View:
     """The view that suits the streams and the environment.
 
@@ -61,12 +65,13 @@ def choose_view(
         outcomes: How the trials ended that had ended before.
         stopping: Whether the user has asked to stop.
         as_json: Whether standard output gets events.
+        dashboard: A link to the study in MLflow, or the command that shows it; None for none.
     """
     if as_json:
         return JsonView()
     board = Board(outcomes)
     if is_terminal(sys.stderr) and not wants_plain():
-        return LiveView(board, make_console(sys.stderr), stopping)
+        return LiveView(board, make_console(sys.stderr), stopping, dashboard)
     return PlainView(board, tell, stopping)
 
 
@@ -77,10 +82,18 @@ class LiveView:
         board: The state of the study.
         console: The terminal.
         stopping: Whether the user has asked to stop.
+        dashboard: See `choose_view`.
     """
 
-    def __init__(self, board: Board, console: Console, stopping: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        board: Board,
+        console: Console,
+        stopping: Callable[[], bool],
+        dashboard: str | None = None,
+    ) -> None:
         self._board = board
+        self._dashboard = dashboard
         self._console = console
         self._stopping = stopping
         self._lock = threading.Lock()  # the thread draws while events come in
@@ -124,6 +137,8 @@ class LiveView:
         if isinstance(event, StudyStarted):
             for line in opening(event):
                 self._console.print(Text(clean(line)))
+            if self._dashboard is not None:
+                self._console.print(Text(f"dashboard  {clean(self._dashboard)}"), soft_wrap=True)
             self._keyboard.silence()
             self._live.start()
         elif isinstance(event, Notice):
@@ -202,9 +217,10 @@ class PlainView:
         return f"done={board.n_finished}/{board.n_total}{so_far}{stage}"
 
     def _outlook(self) -> str:
-        eta = self._board.eta_seconds
+        board = self._board
+        eta = board.eta_seconds
         left = f" eta={eta:.0f}s" if eta is not None else ""
-        return f" running={len(self._board.running)}{left}"
+        return f" running={len(board.running) + len(board.confirming)}{left}"
 
     def _line(self, text: str) -> None:
         self._write(f"{instant(self._now())} {clean(text)}")

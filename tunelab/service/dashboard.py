@@ -24,7 +24,8 @@ from tunelab.service.mirror.environment import (
     tracking_uri,
     without_credentials,
 )
-from tunelab.storage.mirror_runs import latest_experiment
+from tunelab.storage.engine import Database
+from tunelab.storage.mirror_runs import latest_experiment, study_run
 from tunelab.storage.schema import open_database
 
 START_SECONDS = 90.0  # MLflow's server takes 5 to 15 s, more on a busy machine
@@ -83,6 +84,20 @@ def dashboard_url(database_url: str, base: str) -> str:
     finally:
         database.close()
     return home_url(base) if experiment is None else runs_url(base, experiment)
+
+
+def study_dashboard(database: Database, study_id: int) -> str | None:
+    """The link to a study's runs on a tracking server; None where MLflow is a database.
+
+    Before the study has runs there, the link leads to the list of experiments.
+    """
+    uri = tracking_uri()
+    if not is_server(uri):
+        return None
+    place = without_credentials(uri)
+    run = database.fetch(lambda connection: study_run(connection, study_id, place))
+    base = place.replace("***@", "")
+    return home_url(base) if run is None else runs_url(base, run.experiment_id)
 
 
 class Server:

@@ -78,6 +78,35 @@ class TrialFinished:
 
 
 @dataclass(frozen=True)
+class ConfirmRunStarted:
+    """A worker has claimed a run of the confirm stage (again)."""
+
+    run: TrialRow
+
+    def to_json(self) -> dict[str, Any]:
+        """One line of the event stream."""
+        return {
+            "event": "confirm_run_started",
+            "number": self.run.number,
+            "confirms": self.run.confirms,
+            "repeat": self.run.repeat,
+            "attempt": self.run.attempts,
+        }
+
+
+@dataclass(frozen=True)
+class ConfirmEpochFinished:
+    """A run of the confirm stage has finished an epoch; its number is none of a trial's."""
+
+    number: int
+    epoch: EpochRow
+
+    def to_json(self) -> dict[str, Any]:
+        """One line of the event stream."""
+        return {"event": "confirm_epoch", "number": self.number, **epoch_json(self.epoch)}
+
+
+@dataclass(frozen=True)
 class ConfirmProgress:
     """The confirm stage has begun, or one of its runs has ended.
 
@@ -126,6 +155,8 @@ Event = (
     | TrialStarted
     | EpochFinished
     | TrialFinished
+    | ConfirmRunStarted
+    | ConfirmEpochFinished
     | ConfirmProgress
     | Notice
     | StudyFinished

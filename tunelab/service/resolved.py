@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tunelab.service.learned import findings_folder
 from tunelab.service.summary import effective_spec
 from tunelab.spec.part import Place
 from tunelab.spec.problems import dotted
 from tunelab.spec.study import StudySpec
 from tunelab.spec.study_file import StudyDocument
 from tunelab.storage.engine import Database
+from tunelab.storage.files import replace_whole
 from tunelab.storage.studies import StudyRow, all_studies
 
 DEFAULT = "default"
@@ -99,17 +99,18 @@ def record_sources(database: Database, study: StudyRow, document: StudyDocument)
     record = {"study": _identity(study), "workers": n_workers, "sources": sources}
     # A record that cannot be written is missed by nobody but `show --resolved`.
     with contextlib.suppress(OSError):
-        _write(_file(database, study), json.dumps(record, indent=1))
+        replace_whole(_file(database, study), json.dumps(record, indent=1))
 
 
 def forget_deleted(database: Database) -> None:
-    """Remove the records of studies that are no longer there."""
+    """Remove the records of studies that are no longer there, and what was learned from them."""
     with database.read() as connection:
-        kept = {_file(database, study) for study in all_studies(connection)}
-    for file in _folder(database).glob("*.json"):
-        if file not in kept:
-            with contextlib.suppress(OSError):
-                file.unlink()
+        kept = {_file(database, study).name for study in all_studies(connection)}
+    for folder in (_folder(database), findings_folder(database)):
+        for file in folder.glob("*.json"):
+            if file.name not in kept:
+                with contextlib.suppress(OSError):
+                    file.unlink()
 
 
 def _folder(database: Database) -> Path:
@@ -142,18 +143,3 @@ def _record(database: Database, study: StudyRow) -> dict[str, Any] | None:
 
 def _identity(study: StudyRow) -> list[Any]:
     return [study.name, study.generation, study.created_at]
-
-
-def _write(file: Path, text: str) -> None:
-    """Write the file whole or not at all."""
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=".", dir=file.parent)  # mode 0600
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).replace(file)
-    except OSError:
-        Path(temporary).unlink(missing_ok=True)
-        raise

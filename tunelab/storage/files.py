@@ -46,6 +46,25 @@ def new_file(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+def replace_whole(path: Path, text: str) -> None:
+    """Write a file that is never there by half, in the place of an earlier one; mode 0600.
+
+    Raises:
+        OSError: If it cannot be written; then nothing of it is left.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(PART, f".{path.name}.", path.parent)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(temporary).replace(path)
+    except OSError:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
 def _publish(part: Path, path: Path) -> None:
     """Give ``part`` its name, in one step that replaces nothing where there are hard links."""
     try:

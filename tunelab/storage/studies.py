@@ -87,6 +87,14 @@ def get_study(connection: Connection, name: str) -> StudyRow:
     )
 
 
+def earlier_study(connection: Connection, study: StudyRow) -> StudyRow | None:
+    """The generation before this one, as far as there is one still."""
+    query = select(studies).where(
+        studies.c.name == study.name, studies.c.generation < study.generation
+    )
+    return _one(connection, query.order_by(studies.c.generation.desc()).limit(1))
+
+
 def study_by_id(connection: Connection, study_id: int) -> StudyRow:
     """The study with this key.
 

@@ -48,6 +48,13 @@ class TrialRow:
     data_path: str | None = None
     data_digest: str | None = None
 
+    @property
+    def seconds(self) -> float | None:
+        """From its first claim to its end; None before that."""
+        if self.started_at is None or self.ended_at is None:
+            return None
+        return self.ended_at - self.started_at
+
 
 @dataclass(frozen=True)
 class EpochRow:

@@ -125,7 +125,7 @@ class OptunaStudy:
             raise ValueError(f"expected trial {self._n}, got {row.number}")
         self._n += 1
         saved: Mapping[str, Any] = row.sampler_state
-        state, value = _end(row) if told else (TrialState.RUNNING, None)
+        state, value = optuna_end(row) if told else (TrialState.RUNNING, None)
         reported = {}
         if state is TrialState.PRUNED and value is not None:
             reported[row.n_epochs] = value
@@ -136,7 +136,7 @@ class OptunaStudy:
                 intermediate_values=reported,
                 params=saved["params"],
                 distributions={
-                    name: _distribution(text) for name, text in saved["distributions"].items()
+                    name: distribution(text) for name, text in saved["distributions"].items()
                 },
                 system_attrs=saved["system_attrs"],
             )
@@ -150,7 +150,7 @@ class OptunaStudy:
         behind every complete trial, and by how far they came. It never sees a failed trial, and
         no number that is not finite: to Optuna, minus infinity would be the best of all.
         """
-        state, value = _end(row)
+        state, value = optuna_end(row)
         if state is TrialState.COMPLETE:
             self._study.tell(row.number, value)
             return
@@ -168,7 +168,7 @@ class OptunaStudy:
         return self.trials[number]
 
 
-def _end(row: TrialRow) -> tuple[TrialState, float | None]:
+def optuna_end(row: TrialRow) -> tuple[TrialState, float | None]:
     """A finished trial's state in Optuna, and the value that goes with it."""
     value = row.value if row.value is not None and math.isfinite(row.value) else None
     if row.end_reason is EndReason.FAILED or row.end_reason is None:
@@ -179,5 +179,6 @@ def _end(row: TrialRow) -> tuple[TrialState, float | None]:
 
 
 @lru_cache(maxsize=1024)  # the trials of a study have few that differ
-def _distribution(text: str) -> BaseDistribution:
+def distribution(text: str) -> BaseDistribution:
+    """The distribution that a sampler's state has as JSON."""
     return json_to_distribution(text)

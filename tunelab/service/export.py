@@ -1,0 +1,112 @@
+"""A study for other programs: CSV, JSON, a study file of its best trial, an Optuna database."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tunelab.errors import UsageError
+from tunelab.service.fixed_study import best_number, fixed_study
+from tunelab.service.loaded import LoadedStudy, read_study
+from tunelab.service.spreadsheet import csv_text
+from tunelab.service.trial_table import trial_table
+from tunelab.storage.engine import Database
+from tunelab.storage.files import new_file
+
+BEST = "best"
+STDOUT = Path("-")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be written where; ``-`` is standard output, None leaves it out.
+
+    Attributes:
+        csv: The trials as a table.
+        json: Everything, with all curves.
+        yaml: Which trial to write a study file of: ``best`` or a number.
+        yaml_file: Where to.
+        optuna: URL of an Optuna database.
+    """
+
+    csv: Path | None = None
+    json: Path | None = None
+    yaml: str | None = None
+    yaml_file: Path = STDOUT
+    optuna: str | None = None
+
+
+def export_study(database: Database, name: str, wanted: Wanted) -> Iterator[tuple[str, str]]:
+    """Write a study; each file is whole or not there, and none that exists is replaced.
+
+    Yields:
+        Where something was written, and what; for standard output, ``-`` and the text that is to
+        go there.
+
+    Raises:
+        UsageError: If nothing is wanted, two things are to go to standard output, or a file exists.
+        NotFoundError: If there is no such study or trial.
+        NoCompletedTrialError: If the best trial is wanted and there is none.
+        DatabaseError: If a database cannot be read or written.
+        DiskError: If a file cannot be written.
+    """
+    _check(wanted)
+    study = read_study(database, name)
+    texts = _texts(study, wanted)
+    for path, text, what in texts:  # all that can be refused is, before anything is written
+        if path == STDOUT:
+            yield "-", text
+        else:
+            _write(path, text)
+            yield str(path), what
+    if wanted.optuna is not None:
+        yield study.write_optuna(wanted.optuna), f"the Optuna study {study.name}"
+
+
+def _check(wanted: Wanted) -> None:
+    files = [wanted.csv, wanted.json, wanted.yaml_file if wanted.yaml else None]
+    if all(file is None for file in files) and wanted.optuna is None:
+        raise UsageError(
+            "say what to export: --csv FILE, --json FILE, --yaml best, --optuna URL",
+            hint="- in the place of FILE is standard output",
+        )
+    if wanted.yaml is None and wanted.yaml_file != STDOUT:
+        raise UsageError(f"{wanted.yaml_file}: a FILE at the end goes with --yaml best")
+    given = [file for file in files if file is not None]
+    if len(set(given)) < len(given):
+        twice = next(file for file in given if given.count(file) > 1)
+        shown = "standard output" if twice == STDOUT else str(twice)
+        raise UsageError(f"two exports cannot both go to {shown}")
+    for file in given:
+        if file != STDOUT and (file.exists() or file.is_symlink()):
+            raise UsageError(f"{file} exists already", hint="choose another name, or move it away")
+
+
+def _texts(study: LoadedStudy, wanted: Wanted) -> list[tuple[Path, str, str]]:
+    texts = []
+    if wanted.csv is not None:
+        head, rows = trial_table(study.rows)
+        texts.append((wanted.csv, csv_text(head, rows), f"{len(rows)} trials of {study.name}"))
+    if wanted.json is not None:
+        document = json.dumps(study.to_json(), indent=1, allow_nan=False) + "\n"
+        texts.append((wanted.json, document, f"{study.name} with all curves"))
+    if wanted.yaml is not None:
+        number = best_number(study.found) if wanted.yaml == BEST else int(wanted.yaml)
+        text = fixed_study(study.found, study.row(number))
+        texts.append((wanted.yaml_file, text, f"a study file of trial {number} of {study.name}"))
+    return texts
+
+
+def _write(path: Path, text: str) -> None:
+    with new_file(path) as part:
+        part.write_bytes(text.encode("utf-8"))
+        part.chmod(0o666 & ~_umask())  # it is to be handed on, like any file a person makes
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
