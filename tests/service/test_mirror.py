@@ -27,7 +27,7 @@ from tunelab.spec.default_space import default_configuration
 from tunelab.spec.study import StudySpec
 from tunelab.storage.engine import Database
 from tunelab.storage.leases import Lease
-from tunelab.storage.mirror_runs import count_behind, forget_runs, latest_experiment
+from tunelab.storage.mirror_runs import count_behind, forget_runs, latest_study_run
 from tunelab.storage.rungs import RungLimits
 from tunelab.storage.schema import open_database
 from tunelab.storage.states import EndReason, StudyState, TrialState
@@ -272,7 +272,9 @@ def test_tags_tell_runs_apart_and_say_how_they_ended(database: Database, place: 
     assert experiment["mlflow.experimentKind"] == "custom_model_development"
     assert experiment["mlflow.experiment.primaryMetric.greaterIsBetter"] == "False"
     with database.read() as connection:
-        assert latest_experiment(connection, tracking_uri()) == "1"
+        run = latest_study_run(connection, tracking_uri())
+    assert run is not None
+    assert run.experiment_id == "1"
 
 
 def test_a_second_mirror_changes_nothing(database: Database, place: Path) -> None:

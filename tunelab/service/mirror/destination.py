@@ -69,15 +69,13 @@ class Destination:
             self.confirm(connection)
             forget_runs(connection, self.study_id, self.uri)
 
-    def write_file(
-        self, run_id: str, name: str, write: Callable[[Path], object], folder: str | None = None
-    ) -> None:
-        """Have ``write`` make a file and store it among the run's artifacts.
+    def write_files(self, run_id: str, fill: Callable[[Path], object]) -> None:
+        """Have ``fill`` make files in a folder and store them among the run's artifacts.
 
         Raises:
             RunGoneError: If the run is not there any more.
         """
         with tempfile.TemporaryDirectory(prefix="tunelab-") as place:
-            path = Path(place) / name
-            write(path)
-            self.tracking.write_file(run_id, path, folder)
+            folder = Path(place)
+            fill(folder)
+            self.tracking.write_files(run_id, folder)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from tunelab.service.mirror.best_colour import BestColour
 from tunelab.service.mirror.destination import Destination
-from tunelab.service.mirror.pictures import draw_best
+from tunelab.service.mirror.run_files import send_files
 from tunelab.service.mirror.study_record import identity_tags
 from tunelab.service.mirror.study_sender import StudySender
 from tunelab.service.mirror.trial_sender import TrialSender
@@ -32,7 +32,6 @@ class Projection:
         with destination.database.read() as connection:
             study = study_by_id(connection, destination.study_id)
             known = study_run(connection, study.id, destination.uri)
-        self._title = study.reference
         self._colour = BestColour(destination.tracking, identity_tags(study))
         self._study = StudySender(destination, study, self._colour)
         self._trials = TrialSender(destination, study, self._colour)
@@ -87,4 +86,4 @@ class Projection:
         Raises:
             Exception: Whatever MLflow raises.
         """
-        return draw_best(self._destination, self._study, self._title)
+        return send_files(self._destination, self._study)

@@ -16,7 +16,9 @@ class Sent:
     best: int | None = None
     note: str = ""  # fingerprint of the description
     study_file: str = ""
-    picture: int | None = None
+    pictures: tuple[int, ...] = ()  # keys of the trials whose curves were drawn
+    files: str = ""  # fingerprint of what the study's files were made of
+    views: bool = False  # whether the experiment has the saved views
     confirmed: str = ""  # fingerprint of what the confirm stage came to
     sweep: str = ""  # of the tags that its experiment has of a sweep
 
@@ -28,6 +30,7 @@ class Sent:
     def from_text(cls, text: str) -> Sent:
         """The inverse of `to_text`; anything else counts as nothing sent."""
         try:
-            return cls(**json.loads(text))
-        except (ValueError, TypeError):
+            found = json.loads(text)
+            return cls(**{**found, "pictures": tuple(found["pictures"])})
+        except (ValueError, TypeError, KeyError):
             return cls()

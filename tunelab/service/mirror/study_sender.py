@@ -163,8 +163,8 @@ class StudySender:
         self._tracking.log(parent.run_id, entries)
         if wanted.study_file != sent.study_file:
             text = self._study_file
-            self._destination.write_file(
-                parent.run_id, "study.yaml", lambda path: path.write_text(text, "utf-8")
+            self._destination.write_files(
+                parent.run_id, lambda folder: (folder / "study.yaml").write_text(text, "utf-8")
             )
         self._colour.move(parent.experiment_id, best_run)
         self._set_status(parent.run_id, study, sent.state)
@@ -199,6 +199,8 @@ class StudySender:
         stored = send_views(self._tracking, experiment_id, self._spec, created, destination.tell)
         note = experiment_note(self._spec, experiment_id if stored else None)
         self._tracking.tag_experiment(experiment_id, {NOTE_TAG: note})
+        if stored != self.sent.views:
+            self.note(replace(self.sent, views=stored))
 
     def _set_status(self, run_id: str, study: StudyRow, before: str) -> None:
         status, ended = study_status(study)

@@ -247,14 +247,14 @@ class Tracking:
         with _gone_named(run_id):
             self._client.delete_tag(run_id, key)
 
-    def write_file(self, run_id: str, path: Path, folder: str | None = None) -> None:
-        """Store a file among the run's artifacts.
+    def write_files(self, run_id: str, folder: Path) -> None:
+        """Store all files of a folder among the run's artifacts.
 
         Raises:
             RunGoneError: If the run is not there any more.
         """
         with _gone_named(run_id):
-            self._client.log_artifact(run_id, str(path), folder)
+            self._client.log_artifacts(run_id, str(folder))
 
 
 def _experiment_gone(name: str) -> ExperimentGoneError:
