@@ -12,12 +12,13 @@ import matplotlib as mpl
 
 mpl.use("Agg")
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from tunelab.storage.trials import EpochRow, TrialRow
 
 _WIDEN = 0.05  # a gap that grew by this share of the validation loss counts as open
 _DPI = 110
+_TITLE_AT = 1.01  # in heights of the axes
 _BLUE, _ORANGE, _GREY = "#1f5fa8", "#d9730d", "#7a7a7a"
 
 
@@ -62,13 +63,14 @@ def draw_learning_curve(
         )
     finite = [value for value in train + validation if value > 0]
     if finite and max(finite) > 20 * min(finite):
-        losses.set_yscale("log")
+        _make_logarithmic(losses)
     losses.set_xlabel("epoch")
     losses.set_ylabel("loss")
     losses.xaxis.set_major_locator(MaxNLocator(integer=True))
     losses.grid(visible=True, alpha=0.25)
-    losses.set_title(title, fontsize=11)
+    losses.set_title(title, fontsize=11, y=_TITLE_AT)
     rates = losses.twinx()
+    rate = [row.learning_rate for row in curve if row.learning_rate > 0]
     drawn += rates.plot(
         epochs,
         [row.learning_rate or math.nan for row in curve],
@@ -76,7 +78,8 @@ def draw_learning_curve(
         linewidth=0.8,
         label="learning rate (right axis)",
     )
-    rates.set_yscale("log")
+    if rate and max(rate) > 3 * min(rate):  # or else no tick may lie between
+        _make_logarithmic(rates)
     rates.set_ylabel("learning rate", color=_GREY)
     rates.tick_params(colors=_GREY)
     _put_legend(losses, drawn)
@@ -116,21 +119,29 @@ def draw_history(
     axes.step([t.number for t in complete], best, where="post", color=_ORANGE, label="best so far")
     positive = [_number(t.value) for t in valued]
     if positive and min(positive) > 0 and max(positive) > 20 * min(positive):
-        axes.set_yscale("log")
+        _make_logarithmic(axes)
     axes.set_xlabel("trial")
     axes.set_ylabel(metric)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(visible=True, alpha=0.25)
-    axes.set_title(title, fontsize=11)
+    axes.set_title(title, fontsize=11, y=_TITLE_AT)
     _put_legend(axes, axes.get_legend_handles_labels()[0])
     figure.savefig(path, dpi=_DPI)
 
 
 def _figure() -> tuple[Figure, Any]:
-    # Fixed margins: letting matplotlib find them takes longer than all the rest of a picture.
+    # Margins and the title's place are fixed: finding them takes longer than all the rest.
     figure = Figure(figsize=(8, 4.8))
-    figure.subplots_adjust(left=0.1, right=0.9, top=0.92, bottom=0.24)
+    figure.subplots_adjust(left=0.12, right=0.9, top=0.92, bottom=0.24)
     return figure, figure.subplots()
+
+
+def _make_logarithmic(axes: Any) -> None:
+    # Plain numbers at few ticks: ticks in between and typeset powers take as long as the curves.
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=12))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_locator(NullLocator())
 
 
 def _put_legend(axes: Any, handles: Sequence[Any]) -> None:
