@@ -414,7 +414,8 @@ def test_the_study_run_shows_the_best_so_far_and_counts(database: Database, plac
     assert [(step, value) for step, value, _ in objective] == [(1, 0.2), (5, 0.1)]
     best = [value for _, value, _ in points(place, name, "study/best_objective")]
     assert best == [0.2, 0.2, 0.2, 0.2, 0.1]
-    for key, count in {"complete": 2, "pruned": 1, "failed": 1, "diverged": 1}.items():
+    expected = {"complete": 2, "pruned": 1, "failed": 1, "diverged": 1, "overfitting": 5}
+    for key, count in expected.items():
         assert [value for _, value, _ in points(place, name, f"trials/{key}")] == [count]
     assert tags(place, name)["mlflow.note.content"].startswith(
         "**Best so far: validation_loss 0.1** in [trial-004](#/"

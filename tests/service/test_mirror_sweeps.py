@@ -301,7 +301,7 @@ def test_a_repair_puts_right_what_somebody_has_changed(mirrored, damage, n_label
     mirrored.project(study)
     before = mirrored.shown(), mirrored.of_run("digits #1")
     mirrored.asked(damage)
-    arguments = mirrored.database, study.id, mirrored.tracking, lambda: None, lambda _: None
+    arguments = mirrored.database, study.id, mirrored.tracking, lambda: None, lambda _: None, print
     differences = repair(*arguments)
     assert {kind: n for kind, n in vars(differences).items() if n} == {"wrong_labels": n_labels}
     assert (mirrored.shown(), mirrored.of_run("digits #1")) == before

@@ -27,6 +27,7 @@ def repair(
     tracking: Tracking,
     progressed: Callable[[], None],
     confirm: Callable[[Connection], None],
+    tell: Callable[[str], None],
 ) -> Differences:
     """Repair the runs of one study. The caller holds the study's mirror lease.
 
@@ -37,6 +38,7 @@ def repair(
         progressed: Called between runs; what it raises ends the work.
         confirm: Called in each transaction that remembers or forgets runs; raises if the lease is
             lost.
+        tell: Gets warnings of what MLflow did not take and is done without.
 
     Returns:
         What was different before.
@@ -55,7 +57,7 @@ def repair(
             forget_runs(connection, study_id, without_credentials(tracking.uri))
         else:
             forget(connection, found.forgotten)
-    projection = Projection(Destination(database, study_id, tracking, progressed, confirm))
+    projection = Projection(Destination(database, study_id, tracking, progressed, confirm, tell))
     for _ in range(_passes(database, study_id, tracking.uri)):
         if not projection.run_pass():
             break

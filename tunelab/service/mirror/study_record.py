@@ -27,11 +27,19 @@ from tunelab.storage.trials import TrialRow, TrialsAlike, count_states
 from tunelab.training.monitor import Signal
 
 
-def experiment_tags(spec: StudySpec) -> dict[str, str]:
-    """Tags of the study's experiment, which all its generations share."""
+def experiment_tags(spec: StudySpec, *, is_latest: bool = True) -> dict[str, str]:
+    """Tags of the study's experiment, which all its generations share.
+
+    Args:
+        spec: The resolved file of one of them.
+        is_latest: Whether that is the latest; what an earlier one looked for does not count.
+    """
+    kind = {"mlflow.experimentKind": "custom_model_development"}
+    if not is_latest:
+        return kind
     maximize = spec.objective.direction == "maximize"
     return {
-        "mlflow.experimentKind": "custom_model_development",
+        **kind,
         "mlflow.experiment.primaryMetric.name": "objective",
         "mlflow.experiment.primaryMetric.greaterIsBetter": str(maximize),
     }

@@ -92,7 +92,8 @@ class StudySender:
 
     def _make(self, study: StudyRow) -> MirrorRun:
         tracking, tags = self._tracking, study_tags(study)
-        experiment_id = tracking.experiment(study.name, experiment_tags(self._spec))
+        shared = experiment_tags(self._spec, is_latest=self._is_latest(study))
+        experiment_id = tracking.experiment(study.name, shared)
         params = study_params(self._spec)
         found = tracking.find(experiment_id, tags)
         if found:
@@ -189,11 +190,9 @@ class StudySender:
         Raises:
             Exception: Whatever MLflow raises of anything else.
         """
-        destination = self._destination
-        with destination.database.read() as connection:
-            latest = find_study(connection, study.name)
-        if latest is None or latest.id != study.id:
+        if not self._is_latest(study):
             return
+        destination = self._destination
         created = milliseconds(study.created_at)
         experiment_id = self.run(study).experiment_id
         stored = send_views(self._tracking, experiment_id, self._spec, created, destination.tell)
@@ -201,6 +200,12 @@ class StudySender:
         self._tracking.tag_experiment(experiment_id, {NOTE_TAG: note})
         if stored != self.sent.views:
             self.note(replace(self.sent, views=stored))
+
+    def _is_latest(self, study: StudyRow) -> bool:
+        """Whether the study is the latest generation, which the experiment is described by."""
+        with self._destination.database.read() as connection:
+            latest = find_study(connection, study.name)
+        return latest is not None and latest.id == study.id
 
     def _set_status(self, run_id: str, study: StudyRow, before: str) -> None:
         status, ended = study_status(study)

@@ -43,6 +43,7 @@ _MOST_PARAMS = 8  # columns of hyperparameters; more do not fit on a screen
 _MOST_AXES = 5  # of the parallel coordinates: more cannot be read
 
 _TRIALS = f"tags.`{KIND_TAG}` = '{SEARCH}'"
+_COMPLETE = f"attributes.status = 'FINISHED' and {_TRIALS}"
 _Card = dict[str, Any]
 _WIDTH = 110  # of a column, in pixels
 _WIDTHS = {"tags.`tunelab.reason`": 420, "tags.`tunelab.end_reason`": 140}
@@ -103,7 +104,11 @@ def view_tags(spec: StudySpec, changed_at: int) -> dict[str, str]:
 
 
 def _leaderboard(spec: StudySpec) -> dict[str, Any]:
-    """Trials of all generations, the best objective first."""
+    """Complete trials of all generations, the best objective first.
+
+    Those that were pruned or diverged had a better moment at most, which is no result; they stand
+    among the failures.
+    """
     columns = [
         _tag(VERDICT_TAG),
         _tag(END_REASON_TAG),
@@ -115,7 +120,7 @@ def _leaderboard(spec: StudySpec) -> dict[str, Any]:
         _tag(GENERATION_TAG),
     ]
     maximize = spec.objective.direction == "maximize"
-    return _state(_TRIALS, _metric("objective"), not maximize, columns)
+    return _state(_COMPLETE, _metric("objective"), not maximize, columns)
 
 
 def _curves(spec: StudySpec) -> dict[str, Any]:
@@ -137,9 +142,7 @@ def _curves(spec: StudySpec) -> dict[str, Any]:
     axes = main_axes(spec)[: _MOST_AXES - 1]
     if axes:
         cards.append(_parallel(axes))
-    board = _leaderboard(spec)
-    board["searchFilter"] = f"attributes.status = 'FINISHED' and {_TRIALS}"
-    return board | {
+    return _leaderboard(spec) | {
         "runsHiddenMode": "FIRST_10_RUNS",
         "compareRunCharts": cards,
         "compareRunSections": [
