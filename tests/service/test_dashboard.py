@@ -10,11 +10,11 @@ import pytest
 from tunelab.errors import UsageError
 from tunelab.service.dashboard import (
     dashboard_url,
-    runs_url,
     serve_dashboard,
     start_server,
     study_dashboard,
 )
+from tunelab.service.links import runs_url
 from tunelab.storage.mirror_runs import MirrorRun, remember
 from tunelab.storage.schema import open_database
 from tunelab.storage.studies import create_study

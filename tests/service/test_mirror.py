@@ -27,7 +27,7 @@ from tunelab.spec.default_space import default_configuration
 from tunelab.spec.study import StudySpec
 from tunelab.storage.engine import Database
 from tunelab.storage.leases import Lease
-from tunelab.storage.mirror_runs import count_behind, forget_runs, latest_experiment
+from tunelab.storage.mirror_runs import count_behind, forget_runs, latest_study_run
 from tunelab.storage.rungs import RungLimits
 from tunelab.storage.schema import open_database
 from tunelab.storage.states import EndReason, StudyState, TrialState
@@ -44,7 +44,8 @@ from tunelab.storage.trials import NewTrial, insert_trials
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    from tunelab.service.mirror import projection as projection_module
+    from tunelab.service.mirror import trial_sender
+    from tunelab.service.mirror.destination import Destination
     from tunelab.service.mirror.projection import Projection
     from tunelab.service.mirror.tracking import Tracking
 
@@ -163,7 +164,7 @@ def finish(database: Database, study: StudyRow, number: int, n_epochs: int, firs
 
 
 def project(database: Database, study: StudyRow) -> Projection:
-    projection = Projection(database, study.id, Tracking(tracking_uri()))
+    projection = Projection(Destination(database, study.id, Tracking(tracking_uri())))
     while projection.run_pass():
         pass
     return projection
@@ -271,7 +272,9 @@ def test_tags_tell_runs_apart_and_say_how_they_ended(database: Database, place: 
     assert experiment["mlflow.experimentKind"] == "custom_model_development"
     assert experiment["mlflow.experiment.primaryMetric.greaterIsBetter"] == "False"
     with database.read() as connection:
-        assert latest_experiment(connection, tracking_uri()) == "1"
+        run = latest_study_run(connection, tracking_uri())
+    assert run is not None
+    assert run.experiment_id == "1"
 
 
 def test_a_second_mirror_changes_nothing(database: Database, place: Path) -> None:
@@ -313,7 +316,7 @@ def test_epochs_of_a_running_trial_are_sent_together_and_its_end_at_once(
     database: Database, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [1000.0]
-    monkeypatch.setattr(projection_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(trial_sender, "time", SimpleNamespace(monotonic=lambda: now[0]))
     study = new_study(database)
     train(database, study, 0, 1)
     projection = project(database, study)
@@ -387,7 +390,7 @@ def test_a_mirror_that_was_overtaken_remembers_nothing(database: Database, place
             raise LostMirrorLeaseError
 
     tracking = Tracking(tracking_uri())
-    projection = Projection(database, study.id, tracking, confirm=confirm)
+    projection = Projection(Destination(database, study.id, tracking, confirm=confirm))
     projection.run_pass()
     finish(database, study, 1, 3)
     overtaken = True
@@ -411,9 +414,12 @@ def test_the_study_run_shows_the_best_so_far_and_counts(database: Database, plac
     assert [(step, value) for step, value, _ in objective] == [(1, 0.2), (5, 0.1)]
     best = [value for _, value, _ in points(place, name, "study/best_objective")]
     assert best == [0.2, 0.2, 0.2, 0.2, 0.1]
-    for key, count in {"complete": 2, "pruned": 1, "failed": 1, "diverged": 1}.items():
+    expected = {"complete": 2, "pruned": 1, "failed": 1, "diverged": 1, "overfitting": 5}
+    for key, count in expected.items():
         assert [value for _, value, _ in points(place, name, f"trials/{key}")] == [count]
-    assert tags(place, name)["mlflow.note.content"].startswith("**validation_loss 0.1** in [trial")
+    assert tags(place, name)["mlflow.note.content"].startswith(
+        "**Best so far: validation_loss 0.1** in [trial-004](#/"
+    )
     (study_file,) = (place / "mlruns").rglob("study.yaml")
     assert "max_epochs: 30" in study_file.read_text()
 
@@ -425,8 +431,8 @@ def test_the_best_trial_is_green_and_has_a_picture(database: Database, place: Pa
     assert "mlflow.runColor" in tags(place, "trial-000")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        assert projection.draw_best()
-    assert not projection.draw_best()
+        assert projection.complete()
+    assert not projection.complete()
     (picture,) = (place / "mlruns").rglob("plots/learning_curve.png")
     assert picture.read_bytes().startswith(b"\x89PNG")
     finish(database, study, 4, 4)

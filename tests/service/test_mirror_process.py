@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import select
 
 from tests.service.conftest import running_study
-from tunelab.service.dashboard import runs_url
+from tunelab.service.links import CURVES, runs_url
 from tunelab.service.mirror.orders import Orders
 from tunelab.spec.study import StudySpec
 from tunelab.storage.engine import Database
@@ -123,7 +123,7 @@ def test_a_study_is_mirrored_without_a_word_and_served_with_its_files(
     assert process.stdout is not None
     with process.stdout:
         base = f"http://127.0.0.1:{port}"
-        assert process.stdout.readline().strip() == runs_url(base, "1")
+        assert process.stdout.readline().strip() == runs_url(base, "1", CURVES)
         file = f"{base}/get-artifact?path=study.yaml&run_uuid={parent}"
         with urllib.request.urlopen(file, timeout=20) as answer:
             assert answer.read().startswith(b"name: iris\n")

@@ -23,6 +23,7 @@ from tunelab.storage.tables import sweep_slots
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from tunelab.service.mirror.comparison import compare
+    from tunelab.service.mirror.destination import Destination
     from tunelab.service.mirror.projection import Projection
     from tunelab.service.mirror.repair import repair
     from tunelab.service.mirror.sweep_record import SweepRecords
@@ -98,7 +99,7 @@ class Mirrored:
         self.write(mark_ended, study.id, StudyState.FINISHED, **how)
 
     def project(self, study):
-        projection = Projection(self.database, study.id, self.tracking)
+        projection = Projection(Destination(self.database, study.id, self.tracking))
         while projection.run_pass():
             pass
         return projection
@@ -265,7 +266,7 @@ def test_a_study_without_a_sweep_takes_no_tags_from_another_database(mirrored):
     with closing(open_database(f"sqlite:///{mirrored.folder / 'other.db'}")) as database:
         with database.write() as connection:
             study = mirrored.create(connection)
-        Projection(database, study.id, mirrored.tracking).run_pass()
+        Projection(Destination(database, study.id, mirrored.tracking)).run_pass()
     assert mirrored.shown() == before
 
 
@@ -294,7 +295,7 @@ def test_a_repair_puts_right_what_somebody_has_changed(mirrored, damage, n_label
     mirrored.project(study)
     before = mirrored.shown(), mirrored.of_run("digits #1")
     mirrored.asked(damage)
-    arguments = mirrored.database, study.id, mirrored.tracking, lambda: None, lambda _: None
+    arguments = mirrored.database, study.id, mirrored.tracking, lambda: None, lambda _: None, print
     differences = repair(*arguments)
     assert {kind: n for kind, n in vars(differences).items() if n} == {"wrong_labels": n_labels}
     assert (mirrored.shown(), mirrored.of_run("digits #1")) == before

@@ -144,7 +144,7 @@ def _follow(
 
 
 def _dashboard(database: Database, study: StudyRow) -> str:
-    return study_dashboard(database, study.id) or "tunelab ui"
+    return study_dashboard(database, study) or "tunelab ui"
 
 
 def _read(database: Database, study: StudyRow, *, as_json: bool) -> Result:

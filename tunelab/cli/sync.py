@@ -55,6 +55,8 @@ def sync_and_tell(database: Database, name: str | None, *, as_json: bool) -> int
                 tell(f"{result.study} is being mirrored by {result.holder}; waiting for it ...")
                 continue
             ended.append(result)
+            for warning in result.warnings:
+                tell(warning)
             if result.busy:
                 tell(
                     f"error: {result.study} was left alone: {result.holder or 'another process'} "

@@ -1,4 +1,4 @@
-"""MLflow's own web pages: the links that tunelab prints, and a server for a local database."""
+"""MLflow's own web pages: where a study is found there, and a server for a local database."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 from tunelab.errors import TrackingError, TunelabError, UsageError
+from tunelab.service.links import CURVES, home_url, runs_url
 from tunelab.service.mirror.environment import (
     is_server,
     prepare,
@@ -23,30 +24,15 @@ from tunelab.service.mirror.environment import (
     tracking_uri,
     without_credentials,
 )
+from tunelab.service.mirror.sent import Sent
 from tunelab.storage.engine import Database
-from tunelab.storage.mirror_runs import latest_experiment, study_run
+from tunelab.storage.mirror_runs import MirrorRun, latest_study_run
 from tunelab.storage.schema import open_database
+from tunelab.storage.studies import StudyRow
 
 START_SECONDS = 90.0  # MLflow's server takes 5 to 15 s, more on a busy machine
 _POLL_SECONDS = 0.2
 _LAST_LINES = 15
-
-
-def runs_url(base: str, experiment_id: str) -> str:
-    """The link to a study's runs.
-
-    The bare page of an experiment opens MLflow's GenAI view; only this form opens
-    the table of runs.
-
-    >>> runs_url("http://localhost:5000/", "1")
-    'http://localhost:5000/#/experiments/1/runs?workflowType=machine_learning'
-    """
-    return f"{base.rstrip('/')}/#/experiments/{experiment_id}/runs?workflowType=machine_learning"
-
-
-def home_url(base: str) -> str:
-    """The link to the list of experiments."""
-    return f"{base.rstrip('/')}/#/experiments?workflowType=machine_learning"
 
 
 def serve_dashboard(database_url: str, port: int, on_ready: Callable[[str], None]) -> None:
@@ -96,24 +82,31 @@ def dashboard_url(database_url: str, base: str) -> str:
         return home_url(base)
     try:
         with database.read() as connection:
-            experiment = latest_experiment(connection, without_credentials(tracking_uri()))
+            run = latest_study_run(connection, without_credentials(tracking_uri()))
     finally:
         database.close()
-    return home_url(base) if experiment is None else runs_url(base, experiment)
+    return _curves_url(base, run)
 
 
-def study_dashboard(database: Database, study_id: int) -> str | None:
-    """The link to a study's runs on a tracking server; None where MLflow is a database.
+def study_dashboard(database: Database, study: StudyRow) -> str | None:
+    """The link to a study's curves on a tracking server; None where MLflow is a database.
 
-    Before the study has runs there, the link leads to the list of experiments.
+    Before any generation of the study has runs there, the link leads to the list of experiments.
     """
     uri = tracking_uri()
     if not is_server(uri):
         return None
     place = without_credentials(uri)
-    run = database.fetch(lambda connection: study_run(connection, study_id, place))
-    base = place.replace("***@", "")
-    return home_url(base) if run is None else runs_url(base, run.experiment_id)
+    run = database.fetch(lambda connection: latest_study_run(connection, place, study.name))
+    return _curves_url(place.replace("***@", ""), run)
+
+
+def _curves_url(base: str, run: MirrorRun | None) -> str:
+    if run is None:
+        return home_url(base)
+    # A view that MLflow does not have would be answered by an error.
+    view = CURVES if Sent.from_text(run.sent).views else None
+    return runs_url(base, run.experiment_id, view)
 
 
 class Server:

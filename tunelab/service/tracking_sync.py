@@ -35,6 +35,7 @@ class Compared:
         waiting: Whether another process mirrors it and is being waited for.
         busy: Whether another process mirrors it, so that it was not looked at.
         holder: That process.
+        warnings: What MLflow did not take and is done without.
     """
 
     study: str
@@ -43,6 +44,7 @@ class Compared:
     waiting: bool = False
     busy: bool = False
     holder: str | None = None
+    warnings: Sequence[str] = ()
 
     @property
     def agrees(self) -> bool:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Select, and_, delete, func, insert, or_, sele
 
 from tunelab.storage.states import StudyState, TrialState
 from tunelab.storage.studies import StudyRow
-from tunelab.storage.tables import mirror_runs, trials
+from tunelab.storage.tables import mirror_runs, studies, trials
 from tunelab.storage.trials import SEARCH, SEARCH_FIRST
 
 RUNNING = "running"
@@ -64,14 +64,27 @@ def all_runs(connection: Connection, study_id: int, tracking_uri: str) -> list[M
     return [_run(row) for row in connection.execute(_runs(study_id, tracking_uri)).mappings()]
 
 
-def latest_experiment(connection: Connection, tracking_uri: str) -> str | None:
-    """The experiment of the study that was mirrored to ``tracking_uri`` last."""
-    return connection.scalar(
-        select(mirror_runs.c.experiment_id)
+def latest_study_run(
+    connection: Connection, tracking_uri: str, name: str | None = None
+) -> MirrorRun | None:
+    """The run of the latest study at ``tracking_uri``; None if there is none yet.
+
+    Args:
+        connection: A transaction.
+        tracking_uri: Where the runs are.
+        name: Of the study, to look at its generations alone.
+    """
+    columns = [mirror_runs.c[column] for column in MirrorRun.__dataclass_fields__]
+    query = (
+        select(*columns)
         .where(mirror_runs.c.tracking_uri == tracking_uri, mirror_runs.c.trial_id.is_(None))
         .order_by(mirror_runs.c.study_id.desc())
         .limit(1)
     )
+    if name is not None:
+        own = select(studies.c.id).where(studies.c.name == name)
+        query = query.where(mirror_runs.c.study_id.in_(own))
+    return _one(connection, query)
 
 
 def trials_behind(

@@ -15,8 +15,8 @@ from tunelab.service.mirror.identities import Sorted, sort_out
 from tunelab.service.mirror.messages import NOTE_TAG, PARENT_TAG, Entries, Point, Status
 from tunelab.service.mirror.registry import Registry
 from tunelab.service.mirror.study_record import (
+    COUNT_KEYS,
     Progress,
-    Standing,
     add_counts,
     add_results,
     identity_tags,
@@ -39,14 +39,13 @@ from tunelab.storage.trials import (
     SEARCH,
     EpochRow,
     TrialRow,
-    count_trials,
+    count_trials_alike,
     study_curves,
     study_trials,
     trials_by_id,
 )
 
 _SLICE = 100  # trials whose epochs are held in memory at a time
-_COUNT_KEYS = ("trials/complete", "trials/pruned", "trials/failed", "trials/diverged")
 _RESULT_KEYS = ("study/trial_objective", "study/best_objective")
 
 
@@ -190,19 +189,19 @@ class _Comparison:
             self._findings.from_nothing = True
             return None
         with self._database.read() as connection:
-            counts = count_trials(connection, self._study.id)
+            groups = count_trials_alike(connection, self._study.id)
             ended = last_end(connection, self._study.id)
             trials = study_trials(connection, self._study.id)
             confirmed = read_confirmed(connection, self._study)
         wanted = Entries(tags=tags)
         maximize = self._spec.objective.direction == "maximize"
         add_results(wanted, trials, Progress(), 0, maximize=maximize)
-        add_counts(wanted, Standing(self._study, counts, None, None, ended))
+        add_counts(wanted, groups, ended)
         confirmed.add(wanted)
         # A budget that was extended keeps the number that it began with: params do not change.
         params = study_params(self._spec)
         wanted.params = {key: run.params.get(key, text) for key, text in params.items()}
-        whole = self._check_run(run, wanted, study_status(self._study), _RESULT_KEYS, _COUNT_KEYS)
+        whole = self._check_run(run, wanted, study_status(self._study), _RESULT_KEYS, COUNT_KEYS)
         if not whole:
             self._findings.from_nothing = True
             return None

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from tunelab.errors import DatabaseError, NotFoundError
 from tunelab.execution.log import say
+from tunelab.service.mirror.destination import Destination
 from tunelab.service.mirror.environment import sqlite_path, without_credentials
 from tunelab.service.mirror.failures import explain
 from tunelab.service.mirror.lease import HeldLease, LostMirrorLeaseError
@@ -22,7 +23,7 @@ from tunelab.storage.studies import study_by_id
 POLL_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 60.0  # between attempts while MLflow cannot be reached
 QUIET_SECONDS = 600.0  # without a failure, until the next is told again
-PICTURE_SECONDS = 10.0
+COMPLETE_SECONDS = 10.0  # between looks at what takes long to send, such as pictures
 
 
 class OutOfTimeError(Exception):
@@ -90,15 +91,15 @@ class Passes:
         self._lease = lease
         self._tell = tell
         self._failed_at = -math.inf
-        self._drawn_at = time.monotonic()
+        self._completed_at = time.monotonic()
         self._projection: Projection | None = None
 
     def run(self, *, last: bool) -> bool:
         """Send what is new.
 
         Args:
-            last: Whether this may be the last pass: then the picture of the best trial is drawn
-                if there is nothing else to send.
+            last: Whether this may be the last pass: then what takes long, such as pictures, is
+                sent if there is nothing else.
 
         Returns:
             Whether there was anything to send; if :attr:`n_failures` is 0, False means that MLflow
@@ -115,17 +116,20 @@ class Passes:
         try:
             if self._projection is None:
                 self._projection = Projection(
-                    self._database,
-                    self._study_id,
-                    self._client.tracking(),
-                    self._between_trials,
-                    self._lease.confirm,
+                    Destination(
+                        self._database,
+                        self._study_id,
+                        self._client.tracking(),
+                        self._between_trials,
+                        self._lease.confirm,
+                        self._tell,
+                    )
                 )
             news = self._projection.run_pass()
             self.n_failures = 0
-            if self._picture_is_due(news, last=last):
-                self._projection.draw_best()
-                self._drawn_at = time.monotonic()
+            if self._rest_is_due(news, last=last):
+                self._projection.complete()
+                self._completed_at = time.monotonic()
         except (DatabaseError, NotFoundError, LostMirrorLeaseError, OutOfTimeError):
             raise
         except Exception as error:
@@ -154,10 +158,10 @@ class Passes:
             return "the study's run is"
         return "1 trial is" if left == 1 else f"{left} trials are"
 
-    def _picture_is_due(self, news: bool, *, last: bool) -> bool:
+    def _rest_is_due(self, news: bool, *, last: bool) -> bool:
         if last:
             return not news and self._study_state() is not StudyState.RUNNING
-        return time.monotonic() - self._drawn_at > PICTURE_SECONDS
+        return time.monotonic() - self._completed_at > COMPLETE_SECONDS
 
     def _between_trials(self) -> None:
         self.n_failures = 0  # something gets through: no reason for long pauses

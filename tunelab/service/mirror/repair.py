@@ -11,10 +11,12 @@ from collections.abc import Callable
 from sqlalchemy import Connection
 
 from tunelab.service.mirror.comparison import Differences, compare
+from tunelab.service.mirror.destination import Destination
 from tunelab.service.mirror.environment import without_credentials
-from tunelab.service.mirror.projection import SLICE, Projection
+from tunelab.service.mirror.projection import Projection
 from tunelab.service.mirror.registry import Registry
 from tunelab.service.mirror.tracking import Tracking
+from tunelab.service.mirror.trial_sender import SLICE
 from tunelab.storage.engine import Database
 from tunelab.storage.mirror_runs import count_behind, forget, forget_runs, study_run
 from tunelab.storage.studies import study_by_id
@@ -26,6 +28,7 @@ def repair(
     tracking: Tracking,
     progressed: Callable[[], None],
     confirm: Callable[[Connection], None],
+    tell: Callable[[str], None],
 ) -> Differences:
     """Repair the runs of one study. The caller holds the study's mirror lease.
 
@@ -36,6 +39,7 @@ def repair(
         progressed: Called between runs; what it raises ends the work.
         confirm: Called in each transaction that remembers or forgets runs; raises if the lease is
             lost.
+        tell: Gets warnings of what MLflow did not take and is done without.
 
     Returns:
         What was different before.
@@ -54,12 +58,12 @@ def repair(
             forget_runs(connection, study_id, without_credentials(tracking.uri))
         else:
             forget(connection, found.forgotten)
-    projection = Projection(database, study_id, tracking, progressed, confirm)
+    projection = Projection(Destination(database, study_id, tracking, progressed, confirm, tell))
     for _ in range(_passes(database, study_id, tracking.uri)):
         if not projection.run_pass():
             break
         progressed()
-    projection.draw_best()
+    projection.complete()
     if found.differences.wrong_models:
         _repair_model(database, study_id, tracking.uri)
     return found.differences

@@ -13,10 +13,12 @@ class Sent:
     state: str = ""
     ended: float | None = None  # a study that is stopped twice ends twice
     finished: int = -1
-    n_trials: int = -1
     best: int | None = None
+    note: str = ""  # fingerprint of the description
     study_file: str = ""
-    picture: int | None = None
+    pictures: tuple[int, ...] = ()  # keys of the trials whose curves were drawn
+    files: str = ""  # fingerprint of what the study's files were made of
+    views: bool = False  # whether the experiment has the saved views
     confirmed: str = ""  # fingerprint of what the confirm stage came to
     sweep: str = ""  # of the tags that its experiment has of a sweep
     model: str = ""  # checksum of the model that the registry has
@@ -29,6 +31,7 @@ class Sent:
     def from_text(cls, text: str) -> Sent:
         """The inverse of `to_text`; anything else counts as nothing sent."""
         try:
-            return cls(**json.loads(text))
-        except (ValueError, TypeError):
+            found = json.loads(text)
+            return cls(**{**found, "pictures": tuple(found["pictures"])})
+        except (ValueError, TypeError, KeyError):
             return cls()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -13,7 +13,6 @@ from tunelab.service.mirror.messages import (
     GENERATION_TAG,
     IDENTITY_TAG,
     KIND_TAG,
-    NOTE_TAG,
     STUDY_TAG,
     Entries,
     Status,
@@ -25,30 +24,27 @@ from tunelab.storage.gate import GateDecision
 from tunelab.storage.openings import Opening, judged, study_openings
 from tunelab.storage.states import EndReason, StudyState, TrialState
 from tunelab.storage.studies import StudyRow
-from tunelab.storage.trials import SEARCH, TrialRow
+from tunelab.storage.trials import TrialRow, TrialsAlike, count_states
+from tunelab.training.monitor import Signal
 
 _LONGEST_TAG = 4000  # MLflow refuses more than 8000; columns may have long names
 
 
-@dataclass(frozen=True)
-class Standing:
-    """Where a study stands: what its run's description and counts are made of."""
+def experiment_tags(spec: StudySpec, *, is_latest: bool = True) -> dict[str, str]:
+    """Tags of the study's experiment, which all its generations share.
 
-    study: StudyRow
-    counts: Mapping[str, int]
-    best: TrialRow | None
-    best_run_id: str | None
-    last_ended_at: float | None
-
-
-def experiment_tags(spec: StudySpec) -> dict[str, str]:
-    """Tags of the study's experiment, which all its generations share."""
+    Args:
+        spec: The resolved file of one of them.
+        is_latest: Whether that is the latest; what an earlier one looked for does not count.
+    """
+    kind = {"mlflow.experimentKind": "custom_model_development"}
+    if not is_latest:
+        return kind
     maximize = spec.objective.direction == "maximize"
     return {
-        "mlflow.experimentKind": "custom_model_development",
+        **kind,
         "mlflow.experiment.primaryMetric.name": "objective",
         "mlflow.experiment.primaryMetric.greaterIsBetter": str(maximize),
-        NOTE_TAG: spec.description or f"Study {spec.name}: {spec.objective.metric}",
     }
 
 
@@ -137,15 +133,33 @@ def add_results(
     return Progress(number, best, latest)
 
 
-def add_counts(entries: Entries, standing: Standing) -> None:
-    """How many trials ended in which way, at step = number of finished trials."""
-    if standing.last_ended_at is None:
+def add_counts(
+    entries: Entries, groups: Sequence[TrialsAlike], last_ended_at: float | None
+) -> None:
+    """How many trials ended in which way, at step = number of finished trials.
+
+    Args:
+        entries: Where the points go.
+        groups: The search's trials.
+        last_ended_at: When the latest of them ended; None while none has.
+    """
+    if last_ended_at is None:
         return
-    counts = standing.counts
-    now, step = milliseconds(standing.last_ended_at), counts[TrialState.FINISHED]
-    entries.add("trials/complete", n_complete(counts), now, step)
+    counts = count_states(groups)
+    now, step = milliseconds(last_ended_at), counts[TrialState.FINISHED]
+    n_complete = sum(counts[reason] for reason in EndReason if reason.is_complete)
+    entries.add("trials/complete", n_complete, now, step)
     for reason in (EndReason.PRUNED, EndReason.FAILED, EndReason.DIVERGED):
         entries.add(f"trials/{reason}", counts[reason], now, step)
+    ended = (group for group in groups if group.state is TrialState.FINISHED)
+    n_overfitting = sum(g.n_trials for g in ended if g.signal == Signal.OVERFITTING)
+    entries.add("trials/overfitting", n_overfitting, now, step)
+
+
+COUNT_KEYS = tuple(
+    f"trials/{end}" for end in ("complete", "pruned", "failed", "diverged", "overfitting")
+)
+"""The metrics that :func:`add_counts` adds."""
 
 
 @dataclass(frozen=True)
@@ -206,72 +220,3 @@ def read_confirmed(connection: Connection, study: StudyRow) -> Confirmed:
     found = None if study.confirmed is None else Confirmation.from_json(study.confirmed)
     gate = None if study.gate is None else GateDecision.from_json(study.gate)
     return Confirmed(found, study_openings(connection, study.id), gate)
-
-
-def n_complete(counts: Mapping[str, int]) -> int:
-    """Trials that count as full results."""
-    return sum(counts[reason] for reason in EndReason if reason.is_complete)
-
-
-def description(
-    standing: Standing,
-    spec: StudySpec,
-    experiment_id: str,
-    confirmation: Confirmation | None = None,
-) -> str:
-    """The study's run in words: the best trial first, then the counts."""
-    best, counts = standing.best, standing.counts
-    if best is None or best.value is None:
-        first = "**no complete trial yet**"
-        if standing.study.state is not StudyState.RUNNING:
-            first = "**no trial completed**"
-    else:
-        name = trial_name(best.number)
-        if standing.best_run_id is not None:
-            page = f"#/experiments/{experiment_id}/runs/{standing.best_run_id}"
-            name = f"[{name}]({page}?workflowType=machine_learning)"
-        first = (
-            f"**{spec.objective.metric} {best.value:.4g}** in {name}, epoch {best.best_epoch} of "
-            f"{spec.search.max_epochs}"
-        )
-    state = str(standing.study.state)
-    reason = standing.study.end_reason
-    ends = ", ".join(f"{counts[end]} {end}" for end in EndReason if counts[end])
-    sentences = [] if confirmation is None else confirmation.sentences
-    return "\n".join(
-        [
-            first,
-            "",
-            *(f"- {sentence}" for sentence in sentences),
-            *([""] if sentences else []),
-            f"{counts[TrialState.FINISHED]} of {standing.study.n_trials} trials have ended"
-            + (f": {ends}" if ends else ""),
-            "",
-            f"The study {'is running' if state == 'running' else f'has {_ended(state)}'}"
-            + (f" ({reason})" if reason and state != "running" else "")
-            + ".",
-        ]
-    )
-
-
-def _ended(state: str) -> str:
-    return "been stopped" if state == StudyState.STOPPED else state
-
-
-def run_name(trial: TrialRow) -> str:
-    """Name of a trial's run: ``trial-008``, or ``confirm-008-seed-2`` of one that trains it again.
-
-    Seeds count from 0.
-    """
-    if trial.kind == SEARCH:
-        return trial_name(trial.number)
-    return f"confirm-{trial.confirms:03d}-seed-{trial.repeat}"
-
-
-def trial_name(number: int) -> str:
-    """Name of the run of a trial of the search.
-
-    >>> trial_name(8)
-    'trial-008'
-    """
-    return f"trial-{number:03d}"

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 
+from tunelab.service.mirror.messages import NOTE_TAG
+from tunelab.service.mirror.notes import experiment_note
 from tunelab.service.mirror.study_record import experiment_tags
 from tunelab.service.sweeps.slots import ON_TIME_SECONDS
 from tunelab.storage.engine import Database
@@ -142,7 +144,9 @@ class SweepRecords:
             return self._tracking.tag_experiment(experiment_id, tags)
         if making is None:
             return 0
-        self._tracking.experiment(name, {**experiment_tags(making.study), **tags})
+        # Without links: there is no run for a view to show.
+        note = {NOTE_TAG: experiment_note(making.study, None)}
+        self._tracking.experiment(name, {**experiment_tags(making.study), **note, **tags})
         return len(tags)
 
 

@@ -116,6 +116,7 @@ def _one(
     with database.read() as connection:
         title = study_by_id(connection, key).title
     deadline = time.monotonic() + WAIT_SECONDS
+    told_of: list[str] = []
     told = False
 
     def give_up() -> bool:
@@ -147,14 +148,16 @@ def _one(
                 )
                 return
             if action is Action.REPAIR:
-                differences = repair(database, key, tracking, progressed, lease.confirm)
+                differences = repair(
+                    database, key, tracking, progressed, lease.confirm, told_of.append
+                )
             else:
                 found = compare(database, key, tracking, every_point=False, progressed=progressed)
                 differences = found.differences
         except LostMirrorLeaseError:
             _report(study=title, busy=True, holder=_holder(database, key))
             return
-    _report(study=title, differences=vars(differences))
+    _report(study=title, differences=vars(differences), warnings=told_of)
 
 
 def _repair_sweeps(database: Database, tracking: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +12,25 @@ from tunelab.errors import TrackingError
 from tunelab.service.mirror.environment import prepare
 from tunelab.service.mirror.messages import Entries, Point, Status
 from tunelab.service.mirror.tracking_database import ensure_database
+from tunelab.service.mirror.used_data import UsedPart
 
 prepare(os.environ)
 
-from mlflow.entities import Experiment, Metric, Param, Run, RunTag, ViewType  # noqa: E402
+from mlflow.entities import (  # noqa: E402
+    Dataset,
+    DatasetInput,
+    Experiment,
+    InputTag,
+    Metric,
+    Param,
+    Run,
+    RunTag,
+    ViewType,
+)
 from mlflow.exceptions import MlflowException  # noqa: E402
 from mlflow.tracking import MlflowClient  # noqa: E402
+from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT  # noqa: E402
+from mlflow.version import VERSION  # noqa: E402
 
 _PAGE = 1000
 
@@ -65,6 +78,11 @@ class Tracking:
         ensure_database(uri)
         self.uri = uri
         self._client = MlflowClient(tracking_uri=uri)
+
+    @property
+    def version(self) -> str:
+        """Version of MLflow's client."""
+        return str(VERSION)
 
     def experiment(self, name: str, tags: Mapping[str, str]) -> str:
         """The key of the experiment ``name``, which is created if it is missing.
@@ -181,6 +199,22 @@ class Tracking:
                 )
                 tags = []
 
+    def log_data(self, run_id: str, parts: Sequence[UsedPart]) -> None:
+        """Note which data the run uses; noting them again changes nothing.
+
+        Raises:
+            RunGoneError: If the run is not there any more.
+        """
+        inputs = [
+            DatasetInput(
+                Dataset(part.name, part.digest, part.source_type, part.source, None, part.profile),
+                [InputTag(MLFLOW_DATASET_CONTEXT, part.context)],
+            )
+            for part in parts
+        ]
+        with _gone_named(run_id):
+            self._client.log_inputs(run_id, inputs)
+
     def end(self, run_id: str, status: Status, ended_at: int) -> None:
         """End the run, or correct the end of one that has ended.
 
@@ -213,14 +247,14 @@ class Tracking:
         with _gone_named(run_id):
             self._client.delete_tag(run_id, key)
 
-    def write_file(self, run_id: str, path: Path, folder: str | None = None) -> None:
-        """Store a file among the run's artifacts.
+    def write_files(self, run_id: str, folder: Path) -> None:
+        """Store all files of a folder among the run's artifacts.
 
         Raises:
             RunGoneError: If the run is not there any more.
         """
         with _gone_named(run_id):
-            self._client.log_artifact(run_id, str(path), folder)
+            self._client.log_artifacts(run_id, str(folder))
 
 
 def _experiment_gone(name: str) -> ExperimentGoneError:

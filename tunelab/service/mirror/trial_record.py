@@ -9,16 +9,20 @@ from typing import Any
 
 from tunelab.service.mirror.messages import (
     CONFIRMS_TAG,
+    END_REASON_TAG,
     IDENTITY_TAG,
     KIND_TAG,
     NOTE_TAG,
+    REASON_TAG,
     REPEAT_TAG,
     TRIAL_TAG,
+    VERDICT_TAG,
     Entries,
     Status,
     milliseconds,
     param,
 )
+from tunelab.service.mirror.notes import trial_note
 from tunelab.spec.space import Dimension, FloatRange, IntRange, Space
 from tunelab.spec.study import StudySpec
 from tunelab.storage.states import EndReason, StudyState, TrialState
@@ -51,10 +55,7 @@ class TrialWriter:
     @property
     def score(self) -> str:
         """The score in the epochs' records: the objective's, else the task's usual one."""
-        metric = self.spec.objective.metric
-        if metric in METRICS:
-            return metric
-        return "accuracy" if self.spec.task == "classification" else "rmse"
+        return score_of(self.spec)
 
     def identity(self, trial: TrialRow) -> str:
         """What tells the trial's run from all others of this study's database."""
@@ -71,13 +72,13 @@ class TrialWriter:
     def end_tags(self, trial: TrialRow, curve: Sequence[EpochRow]) -> dict[str, str]:
         """The tags that say how the trial ended."""
         tags = {
-            "tunelab.end_reason": str(trial.end_reason),
-            NOTE_TAG: self._note(trial, curve),
+            END_REASON_TAG: str(trial.end_reason),
+            NOTE_TAG: trial_note(trial, curve, self.score),
         }
         if trial.signal is not None:
-            tags["tunelab.verdict"] = trial.signal
+            tags[VERDICT_TAG] = trial.signal
         if trial.reason:
-            tags["tunelab.reason"] = trial.reason[:_LONGEST_TAG]
+            tags[REASON_TAG] = trial.reason[:_LONGEST_TAG]
         return tags
 
     def add_hyperparameters(self, entries: Entries, trial: TrialRow) -> None:
@@ -139,16 +140,13 @@ class TrialWriter:
         if trial.end_reason is EndReason.DIVERGED:
             entries.add("summary/diverged_epoch", trial.n_epochs, now)
 
-    def _note(self, trial: TrialRow, curve: Sequence[EpochRow]) -> str:
-        verdict = f"**{trial.signal or trial.end_reason}** ({trial.end_reason})"
-        lines = [f"{verdict}: {(trial.reason or 'no reason was given')[:_LONGEST_TAG]}"]
-        best = epoch_of(curve, trial.best_epoch)
-        if best is not None:
-            shown = [("loss", best.train_loss, best.validation_loss)]
-            shown += [(self.score, best.train_score, best.validation_score)]
-            lines += ["", f"| epoch {best.epoch} | train | validation |", "|---|---|---|"]
-            lines += [f"| {name} | {_cell(a)} | {_cell(b)} |" for name, a, b in shown]
-        return "\n".join(lines)
+
+def score_of(spec: StudySpec) -> str:
+    """The score in the epochs' records: the objective's, else the task's usual one."""
+    metric = spec.objective.metric
+    if metric in METRICS:
+        return metric
+    return "accuracy" if spec.task == "classification" else "rmse"
 
 
 def trial_status(trial: TrialRow, study: StudyRow) -> tuple[Status, int | None]:
@@ -183,7 +181,3 @@ def log_scaled(space: Space, flat: Mapping[str, Any]) -> set[str]:
         for name, dimension in dimensions.items()
         if isinstance(dimension, FloatRange | IntRange) and dimension.scale == "log"
     }
-
-
-def _cell(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
