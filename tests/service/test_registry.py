@@ -38,6 +38,7 @@ with warnings.catch_warnings():
 
     from tunelab.service.mirror import registry as registry_module
     from tunelab.service.mirror.comparison import compare
+    from tunelab.service.mirror.destination import Destination
     from tunelab.service.mirror.environment import tracking_uri
     from tunelab.service.mirror.projection import Projection
     from tunelab.service.mirror.registered_models import RegisteredModels
@@ -84,7 +85,7 @@ def conclude(place: Place, n_epochs: int, **others: Any) -> StudyRow:
 
 
 def send(place: Place, study: StudyRow) -> None:
-    projection = Projection(place.database, study.id, Tracking(tracking_uri()))
+    projection = Projection(Destination(place.database, study.id, Tracking(tracking_uri())))
     while projection.run_pass():
         pass
 

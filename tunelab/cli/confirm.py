@@ -10,7 +10,6 @@ from tunelab.cli.formats import count, instant, number
 from tunelab.cli.paragraphs import labelled
 from tunelab.service.summary import StudySummary
 from tunelab.storage.confirmed import Confirmation, Finalist
-from tunelab.storage.gate import GateDecision
 
 _DIGITS = 2  # of an interval's half width; its mean is shown to the same place
 
@@ -29,8 +28,8 @@ def confirm_lines(summary: StudySummary) -> list[Text]:
         labelled("search", found.optimism_sentence),
         labelled("test", *_test(summary)),
     ]
-    if summary.study.gate is not None:
-        lines.append(labelled("model", GateDecision.from_json(summary.study.gate).sentence))
+    if summary.gate is not None:
+        lines.append(labelled("model", summary.gate.sentence))
     return lines
 
 

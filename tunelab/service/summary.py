@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from tunelab.spec.study import StudySpec
 from tunelab.storage.confirmed import Confirmation
+from tunelab.storage.gate import GateDecision
 from tunelab.storage.leases import coordinator_lease, lease_holder
 from tunelab.storage.openings import Opening, count_openings, judged, study_openings
 from tunelab.storage.states import EndReason, Executor, StudyState, TrialState
@@ -68,6 +69,11 @@ class StudySummary:
         if self.confirmation is None:
             return None
         return judged(self.openings, self.confirmation.at)
+
+    @property
+    def gate(self) -> GateDecision | None:
+        """How its model fared against the champion; None while that is not decided."""
+        return None if self.study.gate is None else GateDecision.from_json(self.study.gate)
 
     @property
     def n_finished(self) -> int:

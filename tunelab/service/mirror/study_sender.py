@@ -136,6 +136,7 @@ class StudySender:
             confirmation=confirmed.found,
             experiment_id=parent.experiment_id,
             runs={number: run.run_id for number, run in runs.items()},
+            further=[] if confirmed.gate is None else [confirmed.gate.sentence],
         ).text()
         wanted = replace(
             sent,
