@@ -224,7 +224,7 @@ def loaded_by(*modules: str) -> set[str]:
 
 def test_a_worker_loads_nothing_but_what_training_needs():
     loaded = loaded_by("tunelab.execution.worker")
-    heavy = {"optuna", "mlflow", "sklearn", "scipy", "pandas", "matplotlib", "alembic"}
+    heavy = {"optuna", "mlflow", "sklearn", "scipy", "pandas", "matplotlib", "alembic", "plotly"}
     assert loaded & (heavy | {"ruamel", "typer", "rich"}) == set()
     assert {"numpy", "sqlalchemy"} <= loaded
 

@@ -138,7 +138,7 @@ def _bar(entry: Finalist | None, scale: Scale | None) -> str:
         return ""
     a, b = scale(entry.mean - entry.half_width), scale(entry.mean + entry.half_width)
     return (
-        f'<svg class="interval" viewBox="0 0 {_WIDTH} 16" aria-hidden="true">'
+        f'<svg class="chart interval" viewBox="0 0 {_WIDTH} 16" aria-hidden="true">'
         f'<path class="line own" d="M{a:.4g} 8H{b:.4g}M{a:.4g} 4v8M{b:.4g} 4v8"/>'
         f'<path class="dots large own" d="M{scale(entry.mean):.4g} 8h0"/></svg>'
     )

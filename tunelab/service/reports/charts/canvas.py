@@ -158,8 +158,8 @@ class Canvas:
         """The picture, with what it shows for those who do not see it."""
         widest = round(_SCALE * self.width)  # else the words of small pictures would be huge
         return (
-            f'<svg viewBox="0 0 {self.width} {self.height}" style="max-width:{widest}px" '
-            f'role="img" aria-label="{escaped(description)}">'
+            f'<svg class="chart" viewBox="0 0 {self.width} {self.height}" '
+            f'style="max-width:{widest}px" role="img" aria-label="{escaped(description)}">'
             f"{self._axes()}{''.join(self._marks)}</svg>"
         )
 
