@@ -75,8 +75,6 @@ def explanation(material: Material) -> list[str]:
             f"Trial {found.pick} is named because its network is the smallest of those that share "
             "the first place"
         )
-    if material.summary.gate is not None:
-        said.append(material.summary.gate.sentence)
     return said
 
 

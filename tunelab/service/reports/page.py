@@ -156,7 +156,7 @@ def _answer(material: Material) -> dict[str, Any]:
     return {
         "headline": answer.headline(material),
         "explanation": answer.explanation(material),
-        "gate": "",  # the champion gate's sentence, once studies keep its decision
+        "gate": "" if material.summary.gate is None else material.summary.gate.sentence,
         "tiles": list(answer.tiles(material)),
         "settings": answer.settings(material),
         "short": short,
