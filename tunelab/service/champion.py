@@ -360,7 +360,9 @@ def compare_models(new: Model, old: Model, rows: RawData) -> Improvement | None:
     objective = new.document["objective"]
     judges = [_judge(model, raw, rows, new.document) for model in (new, old)]
     maximize = objective["direction"] == "maximize"
-    return paired_bootstrap(judges[0], judges[1], rows.n_rows, maximize=maximize)
+    ranks = objective["metric"] == "roc_auc"  # of each class
+    cost = len(new.outputs) if ranks else 1
+    return paired_bootstrap(judges[0], judges[1], rows.n_rows, maximize=maximize, cost=cost)
 
 
 def _judge(
