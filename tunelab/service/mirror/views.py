@@ -45,7 +45,7 @@ _MOST_AXES = 5  # of the parallel coordinates: more cannot be read
 _TRIALS = f"tags.`{KIND_TAG}` = '{SEARCH}'"
 _COMPLETE = f"attributes.status = 'FINISHED' and {_TRIALS}"
 _Card = dict[str, Any]
-_WIDTH = 110  # of a column, in pixels
+_WIDTH, _SUMMARY_WIDTH = 110, 145  # of a column, in pixels
 _WIDTHS = {"tags.`tunelab.reason`": 420, "tags.`tunelab.end_reason`": 140}
 
 
@@ -210,9 +210,15 @@ def _state(search: str, order: str, ascending: bool, columns: Sequence[str]) -> 
         "modelVersionFilter": "All Runs",
         "selectedColumns": list(columns),
         "columnOrder": list(columns),  # without it they stand in the order of their names
-        "columnWidths": {name: _WIDTHS.get(name, _WIDTH) for name in columns},
+        "columnWidths": {name: _width(name) for name in columns},
         "groupBy": None,
     }
+
+
+def _width(column: str) -> int:
+    if column in _WIDTHS:
+        return _WIDTHS[column]
+    return _SUMMARY_WIDTH if "summary/" in column else _WIDTH
 
 
 def _line(uuid: str, *metrics: str, title: str, scale: str = "log") -> _Card:
