@@ -274,7 +274,7 @@ def _section(uuid: str, name: str, *, is_open: bool, columns: int = 2) -> dict[s
 
 
 def _own_sections(score: str) -> list[str]:
-    """Sections that MLflow makes: one for each prefix of a metric that no chart above shows first."""
+    """Sections that MLflow makes itself: by prefix, of metrics that are no chart's first."""
     return ["loss", score, "optim", "summary", "hp", "time", "Model metrics"]
 
 
