@@ -35,5 +35,10 @@ def link(text: str, url: str) -> str:
 
 def table(head: list[str], rows: list[list[str]]) -> list[str]:
     """The lines of a table; cells are Markdown already."""
-    lines = [head, ["---"] * len(head), *rows]
-    return [f"| {' | '.join(cells)} |" for cells in lines]
+    lines = [_line(head), _line(["---"] * len(head), ""), *map(_line, rows)]
+    return [f"| {line} |" for line in lines]
+
+
+def _line(cells: list[str], space: str = "&ensp;") -> str:
+    # MLflow's pages put no space between two columns.
+    return f"{space} | ".join(cells)

@@ -45,7 +45,8 @@ _MOST_AXES = 5  # of the parallel coordinates: more cannot be read
 _TRIALS = f"tags.`{KIND_TAG}` = '{SEARCH}'"
 _COMPLETE = f"attributes.status = 'FINISHED' and {_TRIALS}"
 _Card = dict[str, Any]
-_WIDTH = 110  # of a column, in pixels
+_CURVES, _PARALLEL = "tunelab", "tunelab-parallel"  # keys of sections
+_WIDTH, _SUMMARY_WIDTH = 110, 145  # of a column, in pixels
 _WIDTHS = {"tags.`tunelab.reason`": 420, "tags.`tunelab.end_reason`": 140}
 
 
@@ -139,14 +140,16 @@ def _curves(spec: StudySpec) -> dict[str, Any]:
     gap = _line("gap", "overfit/gap", title="Gap: validation - train", scale="linear")
     rate = _line("rate", "optim/learning_rate", title="Learning rate")
     cards = [losses, gap, scores, rate]
+    sections = [_section(_CURVES, "curves", is_open=True)]
     axes = main_axes(spec)[: _MOST_AXES - 1]
     if axes:
         cards.append(_parallel(axes))
+        sections.append(_section(_PARALLEL, "hyperparameters", is_open=True, columns=1))
     return _leaderboard(spec) | {
         "runsHiddenMode": "FIRST_10_RUNS",
         "compareRunCharts": cards,
         "compareRunSections": [
-            _section("tunelab", "curves", is_open=True),
+            *sections,
             # What MLflow draws by itself of all other metrics stands below, folded.
             *(_section(name, name, is_open=False) for name in _own_sections(score)),
         ],
@@ -210,9 +213,15 @@ def _state(search: str, order: str, ascending: bool, columns: Sequence[str]) -> 
         "modelVersionFilter": "All Runs",
         "selectedColumns": list(columns),
         "columnOrder": list(columns),  # without it they stand in the order of their names
-        "columnWidths": {name: _WIDTHS.get(name, _WIDTH) for name in columns},
+        "columnWidths": {name: _width(name) for name in columns},
         "groupBy": None,
     }
+
+
+def _width(column: str) -> int:
+    if column in _WIDTHS:
+        return _WIDTHS[column]
+    return _SUMMARY_WIDTH if "summary/" in column else _WIDTH
 
 
 def _line(uuid: str, *metrics: str, title: str, scale: str = "log") -> _Card:
@@ -220,7 +229,7 @@ def _line(uuid: str, *metrics: str, title: str, scale: str = "log") -> _Card:
     return {
         "type": "LINE",
         "uuid": uuid,
-        "metricSectionId": "tunelab",
+        "metricSectionId": _CURVES,
         "runsCountToCompare": 10,
         "deleted": False,
         "isGenerated": False,
@@ -241,7 +250,7 @@ def _parallel(axes: Sequence[Axis]) -> _Card:
     return {
         "type": "PARALLEL",
         "uuid": "parallel",
-        "metricSectionId": "tunelab",
+        "metricSectionId": _PARALLEL,
         "deleted": False,
         "isGenerated": False,
         "displayName": "Parallel Coordinates",
@@ -251,12 +260,12 @@ def _parallel(axes: Sequence[Axis]) -> _Card:
     }
 
 
-def _section(uuid: str, name: str, *, is_open: bool) -> dict[str, Any]:
+def _section(uuid: str, name: str, *, is_open: bool, columns: int = 2) -> dict[str, Any]:
     return {
         "uuid": uuid,
         "name": name,
         "display": is_open,
-        "columns": 2,
+        "columns": columns,
         "cardHeight": 360,
         "isReordered": True,
         "deleted": False,
@@ -265,8 +274,8 @@ def _section(uuid: str, name: str, *, is_open: bool) -> dict[str, Any]:
 
 
 def _own_sections(score: str) -> list[str]:
-    """Sections that MLflow makes: one for each prefix of a metric."""
-    return ["loss", score, "overfit", "optim", "summary", "hp", "time", "Model metrics"]
+    """Sections that MLflow makes itself: by prefix, of metrics that are no chart's first."""
+    return ["loss", score, "optim", "summary", "hp", "time", "Model metrics"]
 
 
 def _metric(name: str) -> str:
