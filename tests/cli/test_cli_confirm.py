@@ -29,6 +29,7 @@ FOUND = Confirmation(
     default_margin=0.06598,
     beats_default=True,
     at=1000.0,
+    least_margin=0.0045,
 )
 
 
@@ -62,11 +63,12 @@ def test_show_tells_what_the_result_is_worth(call, confirmed):
     )
     said = {line[:7].strip(): line[8:] for line in lines}
     assert said["winner"] == (
-        "Winner: trial 2, better than the default configuration by 0.06598, beyond chance"
+        "trial 2, better than the default configuration by 0.0660 ± 0.0045 seed by seed, "
+        "beyond chance"
     )
     assert said["pick"] == (
-        "trial 2  confirmed 0.0840 ± 0.0021 over 3 seeds  the smallest network of those that share "
-        "the first place, 4,100 weights"
+        "trial 2  confirmed 0.0840 ± 0.0021 over 3 seeds  the smallest of 2 tied networks, 4,100 "
+        "weights  trial 1 has the best mean"
     )
     assert said["tied"] == "Tied with the winner: trial 1"
     assert said["search"] == (

@@ -66,7 +66,8 @@ def _sentence(study: Compared, first: Compared, found: Difference) -> Text:
     sure = f"{found.difference:+.3g} ± {found.half_width:.2g}"
     verdict = "better" if found.is_better else "worse"
     worth = "within noise" if found.within_noise else f"{verdict}, beyond chance"
-    return labelled("vs", f"{titles}: {means} over fresh seeds ({sure}): {worth}")
+    seeds = "fresh seeds, one by one" if found.by_seed else "fresh seeds"
+    return labelled("vs", f"{titles}: {means} over {seeds} ({sure}): {worth}")
 
 
 def _table(

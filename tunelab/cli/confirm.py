@@ -20,7 +20,7 @@ def confirm_lines(summary: StudySummary) -> list[Text]:
     found = summary.confirmation
     if found is None:
         return [labelled("confirm", f"{finished}/{total} runs")] if finished < total else []
-    lines = [labelled("winner", found.winner_sentence)]
+    lines = [labelled("winner", found.winner_sentence.removeprefix("Winner: "))]
     if found.pick is not None and found.pick != found.best:
         lines.append(labelled("pick", *_pick(found, summary.spec.objective.metric)))
     lines += [
@@ -78,12 +78,13 @@ def _pick(found: Confirmation, metric: str) -> list[str]:
     entry = found.of(found.pick)
     if entry is None:
         return []
+    parts = [f"trial {entry.number}", confirmed(entry, metric)]
+    if not found.tied:
+        return [*parts, "the best mean"]
     size = "" if entry.n_weights is None else f", {entry.n_weights:,} weights"
-    return [
-        f"trial {entry.number}",
-        confirmed(entry, metric),
-        f"the smallest network of those that share the first place{size}",
-    ]
+    parts.append(f"the smallest of {len(found.tied) + 1} tied networks{size}")
+    first = found.ranked[0].number
+    return parts if first == entry.number else [*parts, f"trial {first} has the best mean"]
 
 
 def _test(summary: StudySummary) -> list[str]:
@@ -105,5 +106,6 @@ def _test(summary: StudySummary) -> list[str]:
         parts.append(f"opened {times}: {instant(last.opened_at)}, {last.reason}")
     elsewhere = summary.n_openings - n
     if elsewhere:
-        parts.append(f"the same rows {elsewhere} more for other studies")
+        times = "once" if elsewhere == 1 else f"{elsewhere} times"
+        parts.append(f"the same rows {times} for other studies or generations")
     return parts

@@ -26,7 +26,7 @@ from tunelab.storage.confirmed import Finalist
 from tunelab.storage.engine import Database
 from tunelab.storage.states import StudyState, TrialState
 from tunelab.storage.studies import StudyRow, earlier_study, find_study
-from tunelab.storage.trials import EpochRow, TrialRow, trial_curve
+from tunelab.storage.trials import EpochRow, TrialRow, study_trials, trial_curve
 
 _STATE_STYLES = {
     "queued": "cyan",
@@ -45,6 +45,7 @@ class Result:
         summary: The study as a whole.
         outcomes: How its finished trials ended.
         best_epoch: The best trial's best epoch; None while there is none.
+        pick: The trial whose configuration is the result, if that is not the search's best.
         earlier: The generation before it; None if there is none.
         learned: What its trials say about its space; None while it runs.
         is_latest: Whether its name alone means this generation.
@@ -53,6 +54,7 @@ class Result:
     summary: StudySummary
     outcomes: Counter[str]
     best_epoch: EpochRow | None
+    pick: TrialRow | None = None
     earlier: StudySummary | None = None
     learned: Learned | None = None
     is_latest: bool = True
@@ -80,7 +82,17 @@ def read_result(
     known = None if database is None else learned(database, connection, summary)
     latest = find_study(connection, study.name)
     is_latest = latest is not None and latest.id == study.id
-    return Result(summary, count_outcomes(summary.finished), epoch, earlier, known, is_latest)
+    pick = _picked(connection, summary)
+    outcomes = count_outcomes(summary.finished)
+    return Result(summary, outcomes, epoch, pick, earlier, known, is_latest)
+
+
+def _picked(connection: Connection, summary: StudySummary) -> TrialRow | None:
+    found = summary.confirmation
+    if found is None or found.pick in (None, found.best):
+        return None
+    rows = study_trials(connection, summary.study.id, numbers=[found.pick])
+    return rows[0] if rows else None
 
 
 def show_result(result: Result, *, as_json: bool) -> None:
@@ -99,14 +111,14 @@ def result_lines(result: Result) -> list[Text]:
         lines.append(labelled("best", "no completed trial yet" if _is_open(summary) else "none"))
     else:
         lines.append(_best(summary, summary.best, result.best_epoch))
+        lines += confirm_lines(summary)
         versus = [
             _against_default(summary, summary.best),
             _against_earlier(summary, summary.best, result.earlier),
         ]
         known = [part for part in versus if part]
         lines += [labelled("" if place else "vs", part) for place, part in enumerate(known)]
-        lines.append(labelled("params", assignments(summary.best.hyperparameters)))
-        lines += confirm_lines(summary)
+        lines.append(_params(result.pick, summary.best))
         lines += learned_lines(result.learned)
     lines.append(_next(result))
     return lines
@@ -233,6 +245,13 @@ def _subject(pick: Finalist, best: TrialRow) -> str:
     return "" if pick.number == best.number else f"the pick, trial {pick.number}, against "
 
 
+def _params(pick: TrialRow | None, best: TrialRow) -> Text:
+    """The configuration of the result."""
+    if pick is None:
+        return labelled("params", assignments(best.hyperparameters))
+    return labelled("params", f"trial {pick.number}", assignments(pick.hyperparameters))
+
+
 def _is_open(summary: StudySummary) -> bool:
     return summary.study.state is not StudyState.FINISHED
 
@@ -253,7 +272,8 @@ def _next(result: Result) -> Text:
     if result.earlier is not None:
         commands.append(f"tunelab study compare {name}")
     if summary.best is not None:
-        commands.append(f"tunelab study trial {name} {summary.best.number}")
+        shown = result.pick or summary.best
+        commands.append(f"tunelab study trial {name} {shown.number}")
         commands.append(f"tunelab study report {name}")
         commands.append("tunelab ui")
     line = labelled("next")

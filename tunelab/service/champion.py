@@ -201,6 +201,7 @@ def _decide(database: Database, newcomer: _Newcomer, holder: ModelRow | None) ->
     metric, scores = spec.objective.metric, newcomer.scores or {}
     score = scores.get("loss" if metric == "validation_loss" else metric)
     n_rows = scores.get("rows")
+    test = "test loss" if metric == "validation_loss" else f"test {metric}"
     against = None if holder is None else holder.generation
 
     def decided(outcome: Outcome, sentence: str, better: Improvement | None = None) -> GateDecision:
@@ -218,7 +219,8 @@ def _decide(database: Database, newcomer: _Newcomer, holder: ModelRow | None) ->
         )
 
     if holder is not None and holder.trial_id == newcomer.run.id:
-        return decided("champion", "Champion: it held the title already")
+        numbers = "" if score is None else f", with {test} {score:.4g} on {n_rows} rows"
+        return decided("champion", f"Champion: it holds the title already{numbers}")
     if score is None:
         stays = "there is no champion" if holder is None else f"{holder.title} stays champion"
         return decided("not_compared", f"Not compared: the pick has no test score; {stays}")
@@ -226,7 +228,7 @@ def _decide(database: Database, newcomer: _Newcomer, holder: ModelRow | None) ->
         name = newcomer.study.name
         return decided(
             "champion",
-            f"Champion: the first model of {name} with a test score, {metric} {score:.4g} on "
+            f"Champion: the first model of {name} with a test score, {test} {score:.4g} on "
             f"{n_rows} rows",
         )
     title = _title(newcomer, holder)
@@ -237,7 +239,7 @@ def _decide(database: Database, newcomer: _Newcomer, holder: ModelRow | None) ->
             "not_compared", f"Not compared with the champion {title}, which stays: {error}"
         )
     numbers = (
-        f"{metric} {better.score:.4g} against {better.old_score:.4g} on {better.n_rows} test "
+        f"{test} {better.score:.4g} against {better.old_score:.4g} on {better.n_rows} test "
         f"rows, improvement {better.value:.4g} with the 95 % interval {better.lower:.4g} to "
         f"{better.upper:.4g}"
     )

@@ -3,7 +3,9 @@
 Two results are compared by the means of their picks over fresh seeds, never by the searches' own
 best numbers: of many trials the luckiest always looks good. With half widths ``h_1`` and ``h_2`` of
 the 95 % intervals, a difference counts where it exceeds ``sqrt(h_1**2 + h_2**2)``. Studies with one
-root seed share their seeds and splits; then this is too careful rather than too bold.
+root seed share the seeds and splits of their confirm stages, whose effect is then in both means
+alike. These are compared seed by seed, as finalists of one study are (`tunelab.tuning.ranking`):
+by ``sqrt((l_1**2 + l_2**2) / 2)`` of the least differences ``l_1`` and ``l_2`` that count in each.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ class Difference:
         difference: The pick's mean less that of the other study's pick.
         half_width: Of the difference's 95 % interval.
         is_better: Whether the difference is for the better.
+        by_seed: Whether the same seeds were compared one by one.
         same_question: Whether metric and data are the same, so that at least the searches' own
             numbers can stand side by side.
     """
@@ -45,6 +48,7 @@ class Difference:
     difference: float = math.nan
     half_width: float = math.nan
     is_better: bool = False
+    by_seed: bool = False
     same_question: bool = True
 
     @property
@@ -61,6 +65,7 @@ class Difference:
             "half_width": self.half_width if known else None,
             "within_noise": self.within_noise,
             "better": self.is_better if known else None,
+            "by_seed": self.by_seed if known else None,
         }
 
 
@@ -184,9 +189,25 @@ def difference(summary: StudySummary, other: StudySummary) -> Difference:
         return Difference("one seed alone says nothing about chance")
     apart = mine.mean - its.mean
     sign = 1.0 if summary.spec.objective.direction == "maximize" else -1.0
+    least = _of_shared_seeds(summary, other)
+    half_width = math.hypot(mine.half_width, its.half_width) if least is None else least
     return Difference(
-        None, apart, math.hypot(mine.half_width, its.half_width), is_better=sign * apart > 0
+        None, apart, half_width, is_better=sign * apart > 0, by_seed=least is not None
     )
+
+
+def _of_shared_seeds(summary: StudySummary, other: StudySummary) -> float | None:
+    """The least difference that counts seed by seed; None where the seeds are not the same."""
+    mine, its = summary.confirmation, other.confirmation
+    if mine is None or its is None or not mine.least_margin or not its.least_margin:
+        return None
+    seeds = [
+        (item.spec.search.seed, found.n_seeds, found.new_splits)
+        for item, found in ((summary, mine), (other, its))
+    ]
+    if seeds[0] != seeds[1]:
+        return None
+    return math.hypot(mine.least_margin, its.least_margin) / math.sqrt(2.0)
 
 
 def pick_of(summary: StudySummary) -> Finalist | None:

@@ -6,6 +6,7 @@ rows nor NumPy.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -50,6 +51,8 @@ class Confirmation:
         default_margin: By how much the pick's mean is better than the default configuration's.
         beats_default: Whether that is beyond chance; None if the two cannot be compared.
         at: When it was concluded.
+        least_margin: The least difference of two means that is beyond chance, seed by seed; None if
+            unknown.
     """
 
     ranked: tuple[Finalist, ...]
@@ -64,6 +67,7 @@ class Confirmation:
     default_margin: float | None
     beats_default: bool | None
     at: float
+    least_margin: float | None = None
 
     @property
     def tied(self) -> tuple[int, ...]:
@@ -105,8 +109,16 @@ class Confirmation:
             )
         return (
             f"Winner: trial {self.pick}, better than the default configuration by "
-            f"{self.default_margin:.4g}, beyond chance"
+            f"{self._against_chance(self.default_margin)} seed by seed, beyond chance"
         )
+
+    def _against_chance(self, margin: float) -> str:
+        """A difference of means beside what chance makes, to two digits of the latter."""
+        least = self.least_margin
+        if not least:
+            return f"{margin:.4g}"
+        places = max(0, 1 - math.floor(math.log10(least)))
+        return f"{margin:.{places}f} ± {least:.{places}f}"
 
     @property
     def optimism_sentence(self) -> str:
@@ -137,7 +149,7 @@ class Confirmation:
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Confirmation:
         """The inverse of `to_json`."""
-        own = {name: document[name] for name in cls.__dataclass_fields__}
+        own = {name: document[name] for name in cls.__dataclass_fields__ if name in document}
         own["ranked"] = tuple(Finalist(**entry) for entry in document["ranked"])
         return cls(**own)
 

@@ -44,9 +44,10 @@ def conclude(
     best = finalists[0]
     best_value = best.value if best.value is not None else math.nan
     lead = beats = None
+    least = next((entry.margin for entry in whole), math.nan)
     if pick is not None and default is not None and default in means and default != pick:
         lead = sign * (means[default] - means[pick])
-        beats = lead > next(entry.margin for entry in whole)
+        beats = lead > least
     any_runs = next(iter(runs.values()), ())
     return Confirmation(
         ranked=tuple(
@@ -71,6 +72,7 @@ def conclude(
         else None,
         default=default,
         default_margin=lead,
+        least_margin=_finite(least),
         beats_default=beats,
         at=at,
     )
