@@ -89,12 +89,12 @@ def test_a_running_study_is_linked_to_where_its_runs_are(
             **values,
         )  # fmt: skip
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
-    assert study_dashboard(database, study.id) is None  # `tunelab ui` shows it
+    assert study_dashboard(database, study) is None  # `tunelab ui` shows it
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:secret@mlflow.example.org")
     place = "https://mlflow.example.org/#/experiments"
-    assert study_dashboard(database, study.id) == f"{place}?workflowType=machine_learning"
+    assert study_dashboard(database, study) == f"{place}?workflowType=machine_learning"
     with database.write() as connection:
         uri = "https://***@mlflow.example.org"
         remember(connection, MirrorRun(study.id, None, uri, "7", "r", 0, ""))
-    assert study_dashboard(database, study.id) == f"{place}/7/runs?workflowType=machine_learning"
+    assert study_dashboard(database, study) == f"{place}/7/runs?workflowType=machine_learning"
     database.close()

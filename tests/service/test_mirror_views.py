@@ -470,6 +470,7 @@ def test_the_best_trials_and_the_worst_overfitter_have_files_and_the_study_its_t
     assert set(files) == {
         "study.yaml",
         "environment.json",
+        "report.html",
         "trials.csv",
         "leaderboard.csv",
         "plots/history.png",

@@ -171,7 +171,7 @@ def test_names_follow_the_titles_and_nothing_is_made_twice(place):
     # A choice by hand counts in MLflow after a sync.
     promote(place.database, "leaving", 1, "because")
     assert compare(place.database, first.id, tracking).differences.wrong_models == 1
-    repair(place.database, first.id, tracking, lambda: None, lambda _: None)
+    repair(place.database, first.id, tracking, lambda: None, lambda _: None, print)
     assert aliases() == {"champion": "1", "challenger": "3"}
     assert not compare(place.database, first.id, tracking).differences
 
@@ -257,17 +257,17 @@ def test_sync_finds_a_version_that_was_damaged_or_deleted_later_and_makes_it_ane
     path = artifacts("1")
     path.write_bytes(path.read_bytes()[:-300])
     assert compare(place.database, study.id, tracking).differences.wrong_models == 1
-    made = repair(place.database, study.id, tracking, lambda: None, lambda _: None)
+    made = repair(place.database, study.id, tracking, lambda: None, lambda _: None, print)
     assert made.wrong_models == 1
     assert (aliases(), versions()) == ({"champion": "2"}, {"2": "1"})
     shutil.rmtree(artifacts("2").parents[2])
     client().delete_registered_model_alias("leaving", "champion")
-    repair(place.database, study.id, tracking, lambda: None, lambda _: None)
+    repair(place.database, study.id, tracking, lambda: None, lambda _: None, print)
     assert (aliases(), versions()) == ({"champion": "3"}, {"3": "1"})
     client().delete_registered_model("leaving")
-    repair(place.database, study.id, tracking, lambda: None, lambda _: None)
+    repair(place.database, study.id, tracking, lambda: None, lambda _: None, print)
     assert (aliases(), versions()) == ({"champion": "1"}, {"1": "1"})
-    assert not repair(place.database, study.id, tracking, lambda: None, lambda _: None)
+    assert not repair(place.database, study.id, tracking, lambda: None, lambda _: None, print)
 
 
 def test_removing_a_study_from_mlflow_removes_its_model(place):
@@ -277,7 +277,7 @@ def test_removing_a_study_from_mlflow_removes_its_model(place):
     tracking = Tracking(tracking_uri())
     remove(place.database, first.id, tracking, lambda: None, lambda _: None)
     assert (aliases(), versions()) == ({"champion": "2"}, {"2": "2"})
-    remove(place.database, second.id, tracking, lambda: None, lambda _: None)
+    remove(place.database, second.id, tracking, lambda: None, lambda _: None, print)
     assert client().search_registered_models() == []
 
 

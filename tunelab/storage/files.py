@@ -65,6 +65,23 @@ def replace_whole(path: Path, text: str) -> None:
         raise
 
 
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file to be handed on, never there by half, in the place of an earlier one.
+
+    Raises:
+        DiskError: If it cannot be written.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}{PART}")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
 def _publish(part: Path, path: Path) -> None:
     """Give ``part`` its name, in one step that replaces nothing where there are hard links."""
     try:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tunelab.service.demos.files import check_target, targets, write_whole
+from tunelab.service.demos.files import check_target, targets
 from tunelab.service.demos.paths import race_all
 from tunelab.service.demos.results import Races
+from tunelab.storage.files import write_whole
 
 SURFACES_MARK = "tunelab demo surfaces"
 SCHEDULES_MARK = "tunelab demo schedules"

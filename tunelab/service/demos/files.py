@@ -1,9 +1,7 @@
-"""Where the pictures go: whole files, which replace none but an earlier one of the same kind."""
+"""Where the pictures go: files that replace none but an earlier one of the same kind."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -71,23 +69,6 @@ def check_target(path: Path, mark: str, *, force: bool) -> None:
 def _bears(path: Path, mark: str) -> bool:
     with path.open("rb") as file:
         return mark.encode() in file.read(_HEAD)
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that is never there by half; what was there is replaced at once.
-
-    Raises:
-        DiskError: If it cannot be written.
-    """
-    part = path.with_name(f".{path.name}.{os.getpid()}.tunelab-part")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
 
 
 def _cannot_write(path: Path, error: OSError) -> TunelabError:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from tunelab.errors import UsageError
-from tunelab.service.demos.files import write_whole
 from tunelab.service.reports.material import read_material
 from tunelab.service.reports.page import build_page
 from tunelab.storage.engine import Database
+from tunelab.storage.files import write_whole
 from tunelab.storage.studies import study_by_id
 
 
