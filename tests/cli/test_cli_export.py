@@ -123,6 +123,20 @@ def test_several_go_at_once_and_nothing_is_replaced(call, home, digits):
 
 
 @pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["--json", "none/a.json"], 4),
+        (["--json", "folder/../a.csv"], 2),
+        (["--optuna", "no URL"], 2),
+    ],
+)
+def test_of_several_none_is_written_where_one_is_refused(call, home, digits, words, code):
+    (home / "folder").mkdir()
+    assert call("study", "export", "digits", "--csv", "a.csv", *words).code == code
+    assert not (home / "a.csv").exists()
+
+
+@pytest.mark.parametrize(
     ("words", "code", "said"),
     [
         ([], 2, "say what to export: --csv FILE"),
@@ -179,9 +193,11 @@ def test_an_optuna_database_is_written_and_replaced(call, home, searched):
     study = optuna.load_study(study_name="digits#1", storage="sqlite:///optuna.db")
     assert (study.best_trial.number, study.best_value) == (1, 0.2)
     assert study.trials[1].intermediate_values == {1: 0.5, 2: 0.2}
-    refused = call("study", "export", "digits", "--optuna", "sqlite:///tunelab.db")
+    words = ("--csv", "a.csv", "--optuna", "sqlite:///tunelab.db")
+    refused = call("study", "export", "digits", *words)
     assert refused.code == 2
     assert "is no Optuna database" in refused.err
+    assert not (home / "a.csv").exists()
 
 
 def test_a_study_is_loaded_for_scripts(searched, maker):

@@ -264,6 +264,11 @@ def test_sync_finds_a_version_that_was_damaged_or_deleted_later_and_makes_it_ane
     client().delete_registered_model_alias("leaving", "champion")
     repair(place.database, study.id, tracking, lambda: None, lambda _: None, print)
     assert (aliases(), versions()) == ({"champion": "3"}, {"3": "1"})
+    code = artifacts("3", "pyfunc_model.py")  # the network is whole, what serves it is not
+    code.write_text(code.read_text() + "\nraise RuntimeError\n")
+    assert compare(place.database, study.id, tracking).differences.wrong_models == 1
+    repair(place.database, study.id, tracking, lambda: None, lambda _: None, print)
+    assert (aliases(), versions()) == ({"champion": "4"}, {"4": "1"})
     client().delete_registered_model("leaving")
     repair(place.database, study.id, tracking, lambda: None, lambda _: None, print)
     assert (aliases(), versions()) == ({"champion": "1"}, {"1": "1"})

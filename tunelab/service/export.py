@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tunelab.errors import UsageError
+from tunelab.errors import DiskError, UsageError
 from tunelab.service.fixed_study import best_number, fixed_study
 from tunelab.service.loaded import LoadedStudy, read_study
 from tunelab.service.spreadsheet import csv_text
@@ -47,23 +47,24 @@ def export_study(database: Database, name: str, wanted: Wanted) -> Iterator[tupl
         go there.
 
     Raises:
-        UsageError: If nothing is wanted, two things are to go to standard output, or a file exists.
+        UsageError: If nothing is wanted, two things are to go to the same place, a file exists,
+            or the Optuna database is none. Then nothing has been written.
         NotFoundError: If there is no such study or trial.
         NoCompletedTrialError: If the best trial is wanted and there is none.
         DatabaseError: If a database cannot be read or written.
-        DiskError: If a file cannot be written.
+        DiskError: If a file cannot be written, or its folder does not exist.
     """
     _check(wanted)
     study = read_study(database, name)
     texts = _texts(study, wanted)
-    for path, text, what in texts:  # all that can be refused is, before anything is written
+    if wanted.optuna is not None:  # the first, as only the writing tells whether it is refused
+        yield study.write_optuna(wanted.optuna), f"the Optuna study {study.name}"
+    for path, text, what in texts:
         if path == STDOUT:
             yield "-", text
         else:
             _write(path, text)
             yield str(path), what
-    if wanted.optuna is not None:
-        yield study.write_optuna(wanted.optuna), f"the Optuna study {study.name}"
 
 
 def _check(wanted: Wanted) -> None:
@@ -76,13 +77,20 @@ def _check(wanted: Wanted) -> None:
             hint="- in the place of FILE is standard output",
         )
     given = [file for file in files if file is not None]
-    if len(set(given)) < len(given):
-        twice = next(file for file in given if given.count(file) > 1)
-        shown = "standard output" if twice == STDOUT else str(twice)
-        raise UsageError(f"two exports cannot both go to {shown}")
-    for file in given:
-        if file != STDOUT and (file.exists() or file.is_symlink()):
+    places = [file if file == STDOUT else Path(os.path.realpath(file)) for file in given]
+    for file, place in zip(given, places, strict=True):
+        if places.count(place) > 1:
+            shown = "standard output" if file == STDOUT else str(file)
+            raise UsageError(f"two exports cannot both go to {shown}")
+        if file == STDOUT:
+            continue
+        if file.exists() or file.is_symlink():
             raise UsageError(f"{file} exists already", hint="choose another name, or move it away")
+        if not file.parent.is_dir():
+            raise DiskError(
+                f"cannot write {file}: there is no folder {str(file.parent)!r}",
+                hint="make it, or name another",
+            )
 
 
 def _texts(study: LoadedStudy, wanted: Wanted) -> list[tuple[Path, str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from html.parser import HTMLParser
 from itertools import combinations
@@ -265,6 +266,11 @@ def test_the_file_appears_whole_and_replaces_what_was_there(database, tmp_path):
         write_report(database, study.id, tmp_path / "none" / "r.html")
     with pytest.raises(UsageError, match="is a folder"):
         write_report(database, study.id, tmp_path)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(UsageError, match="is not a file"):
+        write_report(database, study.id, pipe)
+    assert pipe.is_fifo()
     with pytest.raises(NotFoundError):
         write_report(database, 99, path)
 

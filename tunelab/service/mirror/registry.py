@@ -9,6 +9,7 @@ alias points to one that has not.
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,6 +39,7 @@ from tunelab.storage.studies import StudyRow, study_by_id
 CHAMPION, CHALLENGER = "champion", "challenger"
 CHECKSUM_TAG = "tunelab.checksum"
 CHECKED_TAG = "tunelab.checked"
+FILES_TAG = "tunelab.files"  # SHA-256 over all files of a version that was checked
 DAMAGED_TAG = "tunelab.damaged"  # found so later: it keeps its alias until another can have it
 
 _TOLERANCE = 1e-6
@@ -224,6 +226,7 @@ class Registry:
         """Read a version back and compare it with the stored model; tag it if it is the same."""
         with tempfile.TemporaryDirectory(prefix="tunelab-") as place:
             fetched = self._models.download(name, version.number, Path(place))
+            digest = _digest(fetched)  # now: running its code may leave files
             try:
                 self._compare(fetched, stored)
             except Exception as error:  # whatever its files make MLflow do, it cannot be used
@@ -232,6 +235,7 @@ class Registry:
                     f"the model of {own.title} cannot be used as MLflow gives it back "
                     f"({error}); version {version.number} was deleted, and is made anew"
                 ) from error
+        self._models.tag(name, version.number, FILES_TAG, digest)
         self._models.tag(name, version.number, CHECKED_TAG, "true")
 
     def _compare(self, fetched: Path, stored: Bundle) -> None:
@@ -255,9 +259,11 @@ class Registry:
                 self._models.versions(name)  # raises likewise if MLflow is away
                 return False
             try:
-                return bool(_read_back(fetched).document["checksum"] == own.checksum)
+                same = bool(_read_back(fetched).document["checksum"] == own.checksum)
             except (DamagedModelError, OSError):
                 return False
+            # A version of an earlier tunelab does not say what its other files were.
+            return same and version.tags.get(FILES_TAG) in (None, _digest(fetched))
 
     # Aliases
 
@@ -309,6 +315,15 @@ def _read_back(fetched: Path) -> Model:
         fetched
     ]
     return read((folder / DOCUMENT_FILE).read_bytes(), (folder / ARRAYS_FILE).read_bytes())
+
+
+def _digest(fetched: Path) -> str:
+    """SHA-256 over the names and contents of all files in a folder."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in fetched.rglob("*") if path.is_file()):
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest.update(f"{content} {path.relative_to(fetched).as_posix()}\n".encode())
+    return digest.hexdigest()
 
 
 def _is_of(version: Version, model: ModelRow) -> bool:

@@ -23,7 +23,7 @@ def write_report(database: Database, study_id: int, path: Path, *, light: bool =
 
     Raises:
         NotFoundError: If the study has been deleted.
-        UsageError: If the file's folder does not exist, or a folder stands in its place.
+        UsageError: If the file's folder does not exist, or what stands there is no file.
         DiskError: If the file cannot be written.
     """
     check_place(path)
@@ -36,10 +36,13 @@ def check_place(path: Path) -> None:
     """Whether a file can stand at ``path``.
 
     Raises:
-        UsageError: If its folder does not exist, or a folder stands there.
+        UsageError: If its folder does not exist, or what stands there is no file: replacing a
+            device or a pipe would take it away from everybody.
     """
     if path.is_dir():
         raise UsageError(f"--output must be a file, and {path} is a folder")
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path} is not a file", hint="choose another name with --output")
     if not path.parent.is_dir():
         raise UsageError(
             f"--output: there is no folder {str(path.parent)!r}", hint="make it, or name another"
