@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunelab.datasets.bundle import DamagedModelError, make_bundle, read, write_bundle
+from tunelab.datasets.bundle import DamagedModelError, make_bundle, portable, read, write_bundle
 from tunelab.datasets.bundle.probes import probe_rows
 from tunelab.datasets.cache import PreparedData
 from tunelab.datasets.preprocess import OneHot, Preprocessing, Standardize
@@ -128,6 +128,22 @@ def test_raw_rows_become_the_inputs_that_training_rows_became(rows):
 def test_what_cannot_be_used_is_named(columns, message):
     with pytest.raises(ValueError, match=message):
         trained("relu", False, 2)[1].open().predict(columns)
+
+
+def test_an_empty_text_is_a_missing_number():
+    model = trained("relu", False, 2)[1].open()
+    rest = {"city": ["Graz"], "income": [1.0]}
+    np.testing.assert_array_equal(
+        model.inputs({"age": [" "], **rest}), model.inputs({"age": [None], **rest})
+    )
+
+
+def test_codes_that_lost_their_zeros_are_refused():
+    entry = {"name": "code", "fill": None, "categories": ["0893", "6914"]}
+    np.testing.assert_array_equal(portable._one_hot(entry, [6914.0, "0893"]), [[0, 1], [1, 0]])
+    np.testing.assert_array_equal(portable._one_hot(entry, ["new"]), [[0, 0]])
+    with pytest.raises(ValueError, match="column code, row 2: 893 is a number, and the codes"):
+        portable._one_hot(entry, ["6914", 893])
 
 
 def test_predictions_are_columns_by_name():

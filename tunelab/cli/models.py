@@ -71,7 +71,7 @@ def predict_and_write(
         sys.stdout.write(text.replace("\r\n", "\n"))
         sys.stdout.flush()
         return
-    with new_file(output) as part:
+    with new_file(output, private=False) as part:
         part.write_bytes(text.encode())
     tell(f"{count(n_rows, 'row')} predicted by {row.title}: {output}")
 

@@ -109,12 +109,5 @@ def _texts(study: LoadedStudy, wanted: Wanted) -> list[tuple[Path, str, str]]:
 
 
 def _write(path: Path, text: str) -> None:
-    with new_file(path) as part:
+    with new_file(path, private=False) as part:
         part.write_bytes(text.encode("utf-8"))
-        part.chmod(0o666 & ~_umask())  # it is to be handed on, like any file a person makes
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -14,11 +14,15 @@ PART = ".tunelab-part"  # ends the name of a file that is not whole yet
 
 
 @contextlib.contextmanager
-def new_file(path: Path) -> Iterator[Path]:
+def new_file(path: Path, *, private: bool = True) -> Iterator[Path]:
     """A place to write a file that nobody else may read; it becomes ``path`` behind the block.
 
     It lies in the same folder. On an exception nothing is left of it; a process that is killed
     leaves a file whose name begins with a dot and ends in ``.tunelab-part``.
+
+    Args:
+        path: The file.
+        private: Whether it stays so; else it gets the mode that any new file gets here.
 
     Yields:
         An empty file with mode 0600.
@@ -37,6 +41,8 @@ def new_file(path: Path) -> Iterator[Path]:
     try:
         yield part
         try:
+            if not private:
+                part.chmod(0o666 & ~_umask())
             _sync(part)
             _publish(part, path)
             _sync(path.parent)
@@ -80,6 +86,12 @@ def write_whole(path: Path, content: bytes) -> None:
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def _publish(part: Path, path: Path) -> None:

@@ -219,6 +219,7 @@ class Coordinator:
                     self._search_ended = time.monotonic()
                 stage = ConfirmStage(self._database, self._study_id, self._lease, self._spec)
                 stage.begin()
+                self._database.attempt(self._note_running_time)  # the search's: it has ended
                 self.stage, self._confirms_less = stage, True
             if self.stage is not None:
                 if not self.stage.look():
@@ -228,6 +229,10 @@ class Coordinator:
         except LostStageError:
             return Progress.SUPERSEDED
         return Progress.FINISHED if self.finish() else Progress.SUPERSEDED
+
+    def _note_running_time(self, connection: Connection) -> None:
+        if renew_lease(connection, self._lease):
+            update_study(connection, self._study_id, running_seconds=self.running_seconds)
 
     def _go_on_searching(self) -> None:
         """There are more trials by now: whatever they find is confirmed anew."""

@@ -99,8 +99,9 @@ class Model:
     def predict(self, columns: Mapping[str, Any]) -> dict[str, Any]:
         """Predict from raw columns, each a sequence with a value a row.
 
-        Numbers may be missing (None or NaN), and so may texts (None), where the training rows
-        taught what stands in for them. Columns may stand in any order; others are ignored.
+        Numbers may be missing (None, NaN or an empty text), and so may texts (None), where the
+        training rows taught what stands in for them. Columns may stand in any order; others are
+        ignored.
 
         Returns:
             For classes the arrays ``label`` and ``probability_CLASS``, for numbers one array for
@@ -206,6 +207,7 @@ def _one_hot(entry: Mapping[str, Any], values: Sequence[Any]) -> Any:
     if missing.any() and entry["fill"] is None:
         raise _no_value(entry["name"], missing)
     places = {category: place for place, category in enumerate(entry["categories"])}
+    _refuse_lost_zeros(entry, values, texts)
     out = np.zeros((len(texts), len(places)), dtype=np.float32)
     for row, text in enumerate(texts):
         place = places.get(entry["fill"] if text is None else text)
@@ -214,11 +216,27 @@ def _one_hot(entry: Mapping[str, Any], values: Sequence[Any]) -> Any:
     return out
 
 
+def _refuse_lost_zeros(
+    entry: Mapping[str, Any], values: Sequence[Any], texts: Sequence[str | None]
+) -> None:
+    """Refuse 893 where the training rows have codes such as "0893": its zero was lost on the way."""
+    codes = [c for c in entry["categories"] if c.isdigit() and c[0] == "0" and len(c) > 1]
+    if not codes:
+        return
+    known = set(entry["categories"])
+    for row, (value, text) in enumerate(zip(values, texts, strict=True), start=1):
+        if text is not None and not isinstance(value, str) and text not in known:
+            raise ValueError(
+                f"column {entry['name']}, row {row}: {text} is a number, and the codes of this "
+                f"column are texts such as {codes[0]!r}"
+            )
+
+
 def _numbers(name: str, values: Sequence[Any]) -> Any:
     if isinstance(values, np.ndarray) and values.dtype.kind in "fiub":
         return values.astype(np.float64)
     try:
-        return np.array([math.nan if v is None else v for v in values], dtype=np.float64).ravel()
+        return np.array([math.nan if _is_empty(v) else v for v in values], np.float64).ravel()
     except (TypeError, ValueError):
         for row, value in enumerate(values, start=1):
             if not _is_number(value):
@@ -227,9 +245,13 @@ def _numbers(name: str, values: Sequence[Any]) -> Any:
         raise
 
 
+def _is_empty(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
 def _is_number(value: Any) -> bool:
     try:
-        float(math.nan if value is None else value)
+        float(math.nan if _is_empty(value) else value)
     except (TypeError, ValueError):
         return False
     return True

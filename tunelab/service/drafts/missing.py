@@ -48,7 +48,8 @@ def settle_missing(roles: Sequence[Role], targets: Sequence[Target]) -> tuple[li
         )
         return roles, Reasoned("drop", why)
     why = f"{n_lost:,} of {n_rows:,} rows lack a value{where}: few enough to leave out."
-    return roles, Reasoned("drop", f"{why} impute keeps them.")
+    why += " Rows to predict must then be complete, too; impute keeps them and fills gaps."
+    return roles, Reasoned("drop", why)
 
 
 def _gappy(role: Role) -> bool:

@@ -157,7 +157,7 @@ def experiment_note(spec: StudySpec, experiment_id: str | None) -> str:
     """An experiment's description; with links to the saved views if its key is given."""
     goal = "highest" if spec.objective.direction == "maximize" else "lowest"
     metric = f"{goal} {spec.objective.metric}"
-    first = f"**{plain(spec.name)}**: {metric}"
+    first = f"{plain(spec.name)}: {metric}"  # lists of experiments show it as it stands
     if experiment_id is not None:
         first += f" · {' · '.join(_view_links(experiment_id))}"
     return f"{first}\n\n{plain(spec.description)}" if spec.description else first

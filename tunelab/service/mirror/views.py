@@ -111,6 +111,7 @@ def _leaderboard(spec: StudySpec) -> dict[str, Any]:
     among the failures.
     """
     columns = [
+        _tag(GENERATION_TAG),
         _tag(VERDICT_TAG),
         _tag(END_REASON_TAG),
         _metric("objective"),
@@ -118,7 +119,6 @@ def _leaderboard(spec: StudySpec) -> dict[str, Any]:
         _metric("summary/best_epoch"),
         _metric("summary/gap"),
         *(_param(axis.name) for axis in searched(spec)[:_MOST_PARAMS]),
-        _tag(GENERATION_TAG),
     ]
     maximize = spec.objective.direction == "maximize"
     return _state(_COMPLETE, _metric("objective"), not maximize, columns)
