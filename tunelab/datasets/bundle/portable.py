@@ -219,7 +219,7 @@ def _one_hot(entry: Mapping[str, Any], values: Sequence[Any]) -> Any:
 def _refuse_lost_zeros(
     entry: Mapping[str, Any], values: Sequence[Any], texts: Sequence[str | None]
 ) -> None:
-    """Refuse 893 where the training rows have codes such as "0893": its zero was lost on the way."""
+    """Refuse 893 where the training rows have codes such as "0893": its zero got lost."""
     codes = [c for c in entry["categories"] if c.isdigit() and c[0] == "0" and len(c) > 1]
     if not codes:
         return
