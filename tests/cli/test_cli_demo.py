@@ -52,7 +52,10 @@ def test_one_file_alone_may_be_asked_for(call, home, name):
     assert names(home) == [name]
 
 
-@pytest.mark.parametrize("columns", [120, 80, 50])
+@pytest.mark.parametrize(
+    "columns",
+    [pytest.param(120, marks=pytest.mark.long), 80, pytest.param(50, marks=pytest.mark.long)],
+)
 def test_on_a_terminal_there_is_a_table(home, columns):
     lines = on_a_terminal(columns, "demo", "surfaces", *STEPS)
     first = next(number for number, line in enumerate(lines) if line.startswith("sgd "))

@@ -97,6 +97,7 @@ def n_judged(folder: Folder) -> int:
     return sum(opening["reason"].endswith("is the pick") for opening in openings)
 
 
+@pytest.mark.long
 def test_confirming_again_trains_what_is_new_and_counts_the_opening(confirming):
     confirming.tunelab("study", "start", "small.yaml", "--workers", "2")
     (before,) = confirming.sql(RUNS)[0]

@@ -102,6 +102,7 @@ def test_a_trial_ends_at_its_limits_and_is_not_tried_again(misbehaving):
     assert text.startswith("out of memory: trial_memory is 300 MB (with optimizer=adam")
 
 
+@pytest.mark.long
 def test_the_second_signal_leaves_at_once_and_nothing_outlives_it(misbehaving):
     folder = misbehaving([SLEEPS, FINE])
     process = folder.start("--workers", "1")

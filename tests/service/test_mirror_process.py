@@ -98,6 +98,7 @@ def start(tmp_path: Path, study: StudyRow, tracking_uri: str) -> subprocess.Pope
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes under /proc")
+@pytest.mark.long
 def test_a_study_is_mirrored_without_a_word_and_served_with_its_files(
     tmp_path: Path, database: Database, study: StudyRow
 ) -> None:

@@ -121,7 +121,7 @@ def small_studies(draw):
     }
 
 
-@settings(deadline=None, max_examples=12, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=6, suppress_health_check=list(HealthCheck))
 @given(mapping=small_studies())
 def test_a_valid_study_file_runs_and_its_resolved_form_means_the_same(tmp_path_factory, mapping):
     folder = tmp_path_factory.mktemp("study")
@@ -163,7 +163,7 @@ monitor: {preset: careful, patience: 12}
 """
 
 
-@settings(deadline=None, max_examples=30, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=15, suppress_health_check=list(HealthCheck))
 @given(changes=damages)
 def test_a_damaged_file_starts_or_is_refused_with_a_place_and_leaves_nothing(
     tmp_path_factory, changes

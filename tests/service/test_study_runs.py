@@ -104,6 +104,7 @@ def test_a_signal_stops_in_order_and_the_next_start_goes_on(folder, number, code
     assert {status for _, status, _ in mlflow_sql(folder, RUNS)} <= {"FINISHED", "KILLED"}
 
 
+@pytest.mark.long
 def test_two_starts_at_once_run_one_study(unmirrored):
     processes = [unmirrored.start("--workers", "1"), unmirrored.start("--workers", "1")]
     for process in processes:
@@ -212,6 +213,7 @@ def test_a_seeded_study_with_one_worker_repeats_also_through_stops(unmirrored):
     assert curves[0] == curves[1]
 
 
+@pytest.mark.long
 def test_a_time_limit_ends_the_study_with_what_it_has(unmirrored):
     unmirrored.write_study(10_000)
     before = time.monotonic()

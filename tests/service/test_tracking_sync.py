@@ -161,6 +161,7 @@ def test_what_is_wrong_is_repaired_and_counted_once(
     assert mirrored.everything() == after
 
 
+@pytest.mark.long
 def test_after_mlflow_lost_its_database_everything_is_built_anew(mirrored: Mirrored) -> None:
     before = mirrored.shown()
     assert mirrored.tunelab("tracking", "sync") == "small #1: agrees\n"

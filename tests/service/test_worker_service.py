@@ -171,6 +171,7 @@ def test_one_study_is_served_to_its_end_and_trials_are_counted(service):
     assert service.folder.sql("SELECT state FROM studies WHERE id = ?", study.id) == [("finished",)]
 
 
+@pytest.mark.long
 def test_no_worker_outlives_a_supervisor_that_is_killed_or_told_twice(service):
     service.folder.write_study(400)
     service.submit("long", 400)
