@@ -51,6 +51,15 @@ def test_a_condition_holds_for_exactly_the_trials_that_it_names(seed):
     assert condition.sure
 
 
+def test_a_number_that_is_chosen_from_a_list_is_named_not_bounded():
+    rows = [Row({"batch_size": size, "layers": size // 32}) for size in (32, 64, 128) * 8]
+    outcome = [float(row.hyperparameters["batch_size"] == 32) for row in rows]
+    assert strongest(rows, outcome, ["batch_size"], ["batch_size"]).text == "batch_size 32"
+    others = [1 - one for one in outcome]
+    assert strongest(rows, others, ["batch_size"], ["batch_size"]).text == "batch_size 64 or 128"
+    assert strongest(rows, outcome, ["layers"], ["batch_size"]).text == "layers < 2"
+
+
 def test_chance_is_called_sure_in_about_one_case_of_twenty():
     generator = np.random.default_rng(3)
     n_sure = 0

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from tunelab.service.findings import Findings, find
 from tunelab.service.findings.evidence import Evidence, read_evidence
+from tunelab.service.findings.overfitting import read_widening
 from tunelab.service.summary import StudySummary, summarize
 from tunelab.storage.studies import StudyRow, find_study
 from tunelab.storage.trials import (
@@ -77,7 +78,7 @@ def read_material(connection: Connection, study: StudyRow) -> Material:
     earlier = _earlier(connection, study)
     found = Material(
         evidence,
-        find(evidence),
+        find(evidence, read_widening(connection, evidence)),
         tuple(study_trials(connection, study.id, kind=CONFIRM)),
         {},
         None if earlier is None else summarize(connection, earlier),
