@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tunelab.service.findings.associations import strongest
-from tunelab.service.findings.groups import best_of_k
+from tunelab.service.findings.groups import BatchSizeResult, batch_size_sentence, best_of_k
 from tunelab.service.findings.wording import between
 
 
@@ -77,3 +77,18 @@ def test_chance_is_called_sure_in_about_one_case_of_twenty():
 @pytest.mark.parametrize("outcome", [[1.0] * 20, [0.0] * 20])
 def test_without_a_difference_there_is_no_condition(outcome):
     assert strongest([Row({"a": n}) for n in range(20)], outcome, ["a"]) is None
+
+
+@pytest.mark.parametrize(
+    ("times", "told"),
+    [((0.04, 0.02, 0.01), True), ((0.01, 0.03, 0.012), False), ((0.01, 0.02, 0.03), False)],
+)
+def test_times_of_batch_sizes_are_compared_only_where_they_follow_them(times, told):
+    results = [
+        BatchSizeResult(size, 8, time, 0.3, 0.4)
+        for size, time in zip((32, 64, 128), times, strict=True)
+    ]
+    sentence = batch_size_sentence(results)
+    assert ("takes 0.25 times the time" in sentence) is told
+    assert ("cannot be told" in sentence) is not told
+    assert "0.3 with 128" in sentence
