@@ -81,7 +81,12 @@ def test_without_a_difference_there_is_no_condition(outcome):
 
 @pytest.mark.parametrize(
     ("times", "told"),
-    [((0.04, 0.02, 0.01), True), ((0.01, 0.03, 0.012), False), ((0.01, 0.02, 0.03), False)],
+    [
+        ((0.04, 0.02, 0.01), True),
+        ((0.01, 0.03, 0.012), False),
+        ((0.01, 0.02, 0.03), False),
+        ((0.04, 0.01, 0.009), False),  # faster than in proportion: the networks are smaller
+    ],
 )
 def test_times_of_batch_sizes_are_compared_only_where_they_follow_them(times, told):
     results = [

@@ -135,9 +135,14 @@ def batch_size_sentence(results: Sequence[BatchSizeResult]) -> str:
         return f"The batch sizes cannot be compared: fewer than two have {LEAST} trials each"
     best = ", ".join(f"{number(result.best)} with {result.size}" for result in known)
     times = [result.epoch_seconds or 0.0 for result in known]
-    # Networks differ in size too: only times that follow the batch size from end to end say
-    # something about it, and larger batches of the same rows never cost more.
-    if any(later >= earlier for earlier, later in pairwise(times)):
+    # Networks differ in size too. A batch twice as large halves the steps of an epoch and makes
+    # none of them cheaper: what falls faster than that, or rises, is the networks' doing.
+    if not all(
+        earlier.size / later.size <= ratio < 1
+        for (earlier, later), ratio in zip(
+            pairwise(known), (b / a for a, b in pairwise(times)), strict=True
+        )
+    ):
         return (
             f"The best values are {best}; what a batch size costs in time cannot be told from "
             "networks of such different sizes"
