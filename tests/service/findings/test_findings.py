@@ -83,6 +83,23 @@ def test_an_edge_of_what_is_possible_at_all_is_told_without_a_wider_range(databa
     assert edge.sentence.endswith("and no value beyond it is possible")
 
 
+@pytest.mark.parametrize("is_off", [False, True])
+def test_no_direction_is_drawn_from_a_hyperparameter_that_is_off_in_some(database, is_off):
+    planter = Planter(database, 24)
+    for number, flat in enumerate(planter.flats):
+        flat |= {"dropout_rate": 0.2, "units": 64, "layers": 2}
+        flat["l2"] = 1e-3 if 3 <= number < 8 else 1e-5
+    planter.flats[4]["l2"] = 0.0 if is_off else 1e-3
+
+    def fate(number, flat):
+        if number >= 12:
+            return Fate(2.0, EndReason.PRUNED, "learning")
+        return Fate(1 + number * 1e-4, signal="overfitting" if number < 3 else "plateau")
+
+    steps = findings_of(planter, fate).next
+    assert any(step.startswith("Try greater l2") for step in steps) is not is_off
+
+
 @pytest.mark.parametrize(
     ("name", "side"), [("learning_rate", "lower"), ("momentum", "upper"), ("layers", "upper")]
 )
@@ -190,8 +207,9 @@ def test_what_overfitted_is_compared_with_the_best_that_did_not(database):
     found = findings_of(planter, fate)
     assert not found.overfit.common.sure
     assert (
-        "Try greater dropout_rate: the best 5 trials that did not overfit have 0.4 in the median, "
-        "those that did 0.1: 3 of the 12 trials that ran to their end overfitted"
+        "Try greater dropout_rate, which is a hint and no proof: the best 5 trials that did not "
+        "overfit have 0.4 in the median, those that did 0.1: "
+        "3 of the 12 trials that ran to their end overfitted"
     ) in found.next
 
 

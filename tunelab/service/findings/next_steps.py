@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterator, Sequence
 from statistics import median
+from typing import Any
 
 from tunelab.service.findings.evidence import Evidence
 from tunelab.service.findings.groups import OptimizerResult
@@ -120,30 +120,33 @@ def _space(evidence: Evidence, findings: Findings) -> Iterator[str]:
 
 
 def _against_overfitting(evidence: Evidence, numbers: Collection[int]) -> str:
-    """Where the best trials that did not overfit lie, beside those that did; empty if alike."""
+    """Where the best trials that did not overfit lie, beside those that did; empty if alike.
+
+    A hyperparameter that is off in one of them has no median to compare.
+    """
     rows = [row for row in evidence.complete if row.number in numbers]
     best = [row for row in evidence.complete if row.number not in numbers][:_N_BEST]
     if len(best) < _N_COMPARED or len(rows) < _N_COMPARED:
         return ""
     for name, sign in (("dropout_rate", 1), ("l2", 1), ("units", -1), ("layers", -1)):
-        middles = []
-        for group in (best, rows):
-            known = [row.hyperparameters.get(name) for row in group]
-            numbers_of = [float(value) for value in known if isinstance(value, int | float)]
-            middles.append(median(numbers_of) if len(numbers_of) == len(group) else math.nan)
-        low, high = sorted(middles) if not any(map(math.isnan, middles)) else (0.0, 0.0)
-        if sign * (middles[0] - middles[1]) > 0 and high >= _APART * low:
-            way = "greater" if sign > 0 else "smaller"
-            off = name in evidence.optional
+        given: list[list[Any]] = [
+            [row.hyperparameters.get(name) for row in group] for group in (best, rows)
+        ]
+        if any(
+            value is None or (value == 0 and name in evidence.optional)
+            for group in given
+            for value in group
+        ):
+            continue
+        good, bad = (median(group) for group in given)
+        low, high = sorted((good, bad))
+        if sign * (good - bad) > 0 and high >= _APART * low:
             return (
-                f"Try {way} {name}: the best {len(best)} trials that did not overfit have "
-                f"{_off(middles[0], off)} in the median, those that did {_off(middles[1], off)}"
+                f"Try {'greater' if sign > 0 else 'smaller'} {name}, which is a hint and no proof: "
+                f"the best {len(best)} trials that did not overfit have {number(good)} in the "
+                f"median, those that did {number(bad)}"
             )
     return ""
-
-
-def _off(value: float, is_optional: bool) -> str:
-    return "off" if is_optional and value == 0 else number(value)
 
 
 def _optimizers(results: Sequence[OptimizerResult]) -> Iterator[str]:
