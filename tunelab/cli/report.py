@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tunelab.cli.console import put
+from tunelab.cli.console import put, tell
 from tunelab.cli.database import existing_database
 from tunelab.cli.formats import clean
 from tunelab.service.reports.writing import check_place, write_report
@@ -25,5 +25,8 @@ def write(name: str, output: Path | None, *, light: bool) -> None:
         generation = f"-{study.generation}" if "#" in name else ""
         path = output or Path(f"{study.name}{generation}-report.html")
         check_place(path)
+        replaced = path.exists()
         write_report(database, study.id, path, light=light)
     put(clean(str(path)))
+    if replaced:
+        tell("(replaced the file that was there)")

@@ -32,5 +32,5 @@ def overfitting_region(
     train_0, validation_0, train_1, validation_1 = (float(value or 0.0) for value in values)
     widened = (validation_1 - train_1) - (validation_0 - train_0) > _WIDEN * abs(validation_0)
     if widened and validation_1 > validation_0 and train_1 < train_0:
-        return best.epoch, "past the best epoch, gap widens"
+        return best.epoch, "past the best epoch, with a widening gap"
     return None

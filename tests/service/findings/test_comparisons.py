@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tunelab.service.findings.associations import strongest
-from tunelab.service.findings.groups import best_of_k
+from tunelab.service.findings.groups import BatchSizeResult, batch_size_sentence, best_of_k
 from tunelab.service.findings.wording import between
 
 
@@ -51,6 +51,15 @@ def test_a_condition_holds_for_exactly_the_trials_that_it_names(seed):
     assert condition.sure
 
 
+def test_a_number_that_is_chosen_from_a_list_is_named_not_bounded():
+    rows = [Row({"batch_size": size, "layers": size // 32}) for size in (32, 64, 128) * 8]
+    outcome = [float(row.hyperparameters["batch_size"] == 32) for row in rows]
+    assert strongest(rows, outcome, ["batch_size"], ["batch_size"]).text == "batch_size 32"
+    others = [1 - one for one in outcome]
+    assert strongest(rows, others, ["batch_size"], ["batch_size"]).text == "batch_size 64 or 128"
+    assert strongest(rows, outcome, ["layers"], ["batch_size"]).text == "layers < 2"
+
+
 def test_chance_is_called_sure_in_about_one_case_of_twenty():
     generator = np.random.default_rng(3)
     n_sure = 0
@@ -68,3 +77,23 @@ def test_chance_is_called_sure_in_about_one_case_of_twenty():
 @pytest.mark.parametrize("outcome", [[1.0] * 20, [0.0] * 20])
 def test_without_a_difference_there_is_no_condition(outcome):
     assert strongest([Row({"a": n}) for n in range(20)], outcome, ["a"]) is None
+
+
+@pytest.mark.parametrize(
+    ("times", "told"),
+    [
+        ((0.04, 0.02, 0.01), True),
+        ((0.01, 0.03, 0.012), False),
+        ((0.01, 0.02, 0.03), False),
+        ((0.04, 0.01, 0.009), False),  # faster than in proportion: the networks are smaller
+    ],
+)
+def test_times_of_batch_sizes_are_compared_only_where_they_follow_them(times, told):
+    results = [
+        BatchSizeResult(size, 8, time, 0.3, 0.4)
+        for size, time in zip((32, 64, 128), times, strict=True)
+    ]
+    sentence = batch_size_sentence(results)
+    assert ("takes 0.25 times the time" in sentence) is told
+    assert ("cannot be told" in sentence) is not told
+    assert "0.3 with 128" in sentence

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from tunelab.service.findings import read_findings
 from tunelab.spec.study import StudySpec
 from tunelab.spec.yaml_tree import read_tree
 from tunelab.storage.states import EndReason
+from tunelab.storage.studies import study_by_id, update_study
 
 
 def findings_of(planter, fate):
@@ -81,6 +83,23 @@ def test_an_edge_of_what_is_possible_at_all_is_told_without_a_wider_range(databa
     assert edge.sentence.endswith("and no value beyond it is possible")
 
 
+@pytest.mark.parametrize("is_off", [False, True])
+def test_no_direction_is_drawn_from_a_hyperparameter_that_is_off_in_some(database, is_off):
+    planter = Planter(database, 24)
+    for number, flat in enumerate(planter.flats):
+        flat |= {"dropout_rate": 0.2, "units": 64, "layers": 2}
+        flat["l2"] = 1e-3 if 3 <= number < 8 else 1e-5
+    planter.flats[4]["l2"] = 0.0 if is_off else 1e-3
+
+    def fate(number, flat):
+        if number >= 12:
+            return Fate(2.0, EndReason.PRUNED, "learning")
+        return Fate(1 + number * 1e-4, signal="overfitting" if number < 3 else "plateau")
+
+    steps = findings_of(planter, fate).next
+    assert any(step.startswith("Try greater l2") for step in steps) is not is_off
+
+
 @pytest.mark.parametrize(
     ("name", "side"), [("learning_rate", "lower"), ("momentum", "upper"), ("layers", "upper")]
 )
@@ -127,8 +146,9 @@ def test_what_overfitted_trials_have_in_common_is_found_with_its_numbers(databas
     found = findings_of(planter, fate)
     overfit = found.overfit
     assert set(overfit.numbers) == wide
-    percent = round(100 * len(wide) / 80)
-    assert overfit.sentence.startswith(f"{len(wide)} of 80 trials ({percent} %) overfitted: ")
+    assert overfit.sentence.startswith(
+        f"Of 80 trials that ran to their end, {len(wide)} were found to overfit (trials "
+    )
     assert (overfit.common.name, overfit.gap.name) == ("units", "units")
     assert overfit.common.sure
     assert overfit.common_sentence.startswith(
@@ -136,6 +156,83 @@ def test_what_overfitted_trials_have_in_common_is_found_with_its_numbers(databas
     )
     assert f"against 0 of the {80 - len(wide)} that ran" in overfit.common_sentence
     assert any("Try fewer trials with units >= " in step for step in found.next)
+
+
+def test_only_trials_that_ran_to_their_end_are_judged_and_their_curves_count_too(database):
+    planter = Planter(database, 40)
+
+    def fate(number, flat):
+        if number in (0, 7):
+            return Fate(0.5, signal="overfitting", gap=0.5)
+        if number in (5, 13, 16):
+            return Fate(0.5)
+        if number == 33:
+            return Fate(0.5, EndReason.PRUNED, "overfitting", n_epochs=10)
+        if number % 4:
+            return Fate(0.5, EndReason.PRUNED, "learning", n_epochs=20 if number == 1 else 10)
+        return Fate(0.5)
+
+    study = planter.grow(fate)
+    with database.write() as connection:
+        # After the best epoch, which is 9 of 12, the losses part.
+        connection.exec_driver_sql(
+            "UPDATE epochs SET validation_loss = validation_loss + 0.1 * (epoch - 9),"
+            " train_loss = train_loss - 0.1 * (epoch - 9) WHERE epoch > 9 AND trial_id IN"
+            " (SELECT id FROM trials WHERE number IN (0, 5, 13, 16, 6))"
+        )
+    with database.read() as connection:
+        overfit = read_findings(connection, study).overfit
+    assert overfit.numbers == (0, 7)
+    assert overfit.widening == (5, 13, 16)
+    n = overfit.n_judged
+    assert overfit.sentence == (
+        f"Of {n} trials that ran to their end, 2 were found to overfit (trials 0, 7), and 3 more "
+        "were past their best epoch with a widening gap (trials 5, 13, 16). "
+        f"{40 - n} were pruned, most at epoch 10: too early to judge, though the monitor had seen "
+        "overfitting in trial 33"
+    )
+
+
+def test_what_overfitted_is_compared_with_the_best_that_did_not(database):
+    planter = Planter(database, 24)
+    for number, flat in enumerate(planter.flats):
+        flat["dropout_rate"] = 0.4 if number in (3, 4, 5, 6, 7) else 0.1
+
+    def fate(number, flat):
+        if number >= 12:
+            return Fate(2.0, EndReason.PRUNED, "learning")
+        signal = "overfitting" if number < 3 else "plateau"
+        return Fate(1 - flat["dropout_rate"] + number * 1e-4, signal=signal)
+
+    found = findings_of(planter, fate)
+    assert not found.overfit.common.sure
+    assert (
+        "Try greater dropout_rate, which is a hint and no proof: the best 5 trials that did not "
+        "overfit have 0.4 in the median, those that did 0.1: "
+        "3 of the 12 trials that ran to their end overfitted"
+    ) in found.next
+
+
+def test_an_edge_that_the_confirmed_pick_does_not_share_is_none(database):
+    planter = Planter(database, 60)
+    planter.grow(lambda n, flat: Fate(1.0 + 3 - flat["layers"] + 1e-4 * n))
+    with database.read() as connection:
+        (edge,) = [e for e in read_findings(connection, planter.study).edges if e.name == "layers"]
+    assert (edge.side, edge.value) == ("upper", 3)
+    number = next(n for n, flat in enumerate(planter.flats) if flat["layers"] == 1)
+    found = planter.confirm(lambda n: 0.5, noise=0.1)  # all alike: the pick's are tied with it
+    for pick, tied, is_edge in ((number, False, False), (number, True, True)):
+        changed = replace(
+            found,
+            pick=pick,
+            ranked=tuple(replace(entry, is_tied=tied) for entry in found.ranked),
+        )
+        with database.write() as connection:
+            update_study(connection, planter.study.id, confirmed=changed.to_json())
+        with database.read() as connection:
+            study = study_by_id(connection, planter.study.id)
+            edges = read_findings(connection, study).edges
+        assert any(edge.name == "layers" for edge in edges) is is_edge
 
 
 def test_overfitting_by_chance_has_no_cause_that_is_called_sure(database):
@@ -205,7 +302,9 @@ def test_a_study_without_trials_has_findings_that_say_so(database):
     planter = Planter(database, 1)
     with database.read() as connection:
         found = read_findings(connection, planter.study)
-    assert found.overfit.sentence == "No trial has ended, so none can have overfitted"
+    assert found.overfit.sentence == (
+        "No trial ran to its end, so none can be judged for overfitting"
+    )
     assert found.next
 
 

@@ -19,9 +19,11 @@ from tunelab.errors import NotFoundError, UsageError
 from tunelab.service.reports import write_report
 from tunelab.service.reports.charts.history import random_order
 from tunelab.service.reports.charts.scales import fitting
-from tunelab.service.reports.page import CONTENTS
+from tunelab.service.reports.material import read_material
+from tunelab.service.reports.page import CONTENTS, build_page
 from tunelab.storage.openings import note_opening, store_scores
 from tunelab.storage.states import EndReason
+from tunelab.storage.studies import study_by_id, update_study
 from tunelab.storage.trials import study_trials
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\x1b[2J\u202e=1+1"
@@ -128,7 +130,9 @@ def test_a_planted_winner_is_named_first_with_how_good_and_how_sure(winner, repo
     assert re.search(r"Trial 7: validation_loss 0\.0\d+ ± 0\.0\d+ over 3 fresh seeds", head)
     assert "Winner: trial 7, better than the default configuration by " in head
     assert "Tied with the winner: none" in head
-    assert "97.2 %" in head  # the test score
+    assert "97.2 % 95 % interval 94.9 % to 98.5 %; 360 rows" in head  # the test score, Wilson's
+    assert "its confirmation took 12 s" in head
+    assert "label_noise" not in page.said
     assert head.index("Trial 7") < head.index("Tied with")
     assert "The test rows were opened once for this study" in page.said
 
@@ -141,7 +145,11 @@ def test_a_study_of_equals_has_no_real_winner_and_its_search_was_too_good(databa
     assert found.optimism > 0
     page = report(study)
     assert "No real winner: no difference between the 4 finalists is beyond chance" in page.said
-    assert f"Optimism: {found.optimism:.4g}, the search's" in page.said
+    half = found.of(found.pick).half_width
+    places = 1 - math.floor(math.log10(half))  # no more digits than the interval beside it
+    assert f"Optimism: {round(found.optimism, places):g}, the search's" in page.said
+    assert page.said.count("Optimism: ") == 2  # on the first screen, and among what to trust
+    assert page.said.count(f"± {half:.4g}") == 0
     tied = ", ".join(map(str, found.tied))
     assert f"Tied with the winner: trials {tied}" in page.said
     assert page.text.count('<tr class="tied">') == 4
@@ -154,6 +162,8 @@ def test_the_page_is_whole_in_order_and_asks_for_nothing(winner, report, light):
     assert page.sections == SECTIONS
     assert all(link.startswith("#") for link in page.links)
     assert {link[1:] for link in page.links} <= set(page.sections)
+    contents = re.findall(r'<li><a href="#[\w-]+">(.*?)</a>', page.text)
+    assert contents == re.findall(r"<h2>(.*?)</h2>", page.text)
     assert page.policy.startswith("default-src 'none'")
     assert not page.handlers
     # 9 curves and the worst overfitter; 3 of the history; importances and 6 slices; optimizers;
@@ -197,9 +207,50 @@ def test_findings_next_steps_and_how_to_reproduce_are_there(winner, report, data
     assert "Early ends saved " in said
     assert "most often (7): ValueError: boom" in said
     assert "tunelab study start planted.yaml --workers 1" in said
+    assert (
+        "tunelab study export planted#1 --yaml best winner.yaml && tunelab study start winner.yaml"
+    ) in said
+    # The planted trials begin one second after each other and take 1.5.
+    assert "is not known; up to 2 of its trials were under way at the same time" in said
     assert "max_epochs: 40" in said
     assert "d1" * 32 in said
     assert "9, 10, 11" in said  # the fresh seeds
+
+
+def test_what_chance_explains_stands_among_all_findings_alone(database, report):
+    generator = np.random.default_rng(1)
+    over = set(generator.choice(60, 15, replace=False).tolist())
+    study = Planter(database, 60).grow(
+        lambda n, flat: Fate(bowl(flat), signal="overfitting" if n in over else "plateau")
+    )
+    said = report(study).said
+    assert said.index("may be chance") > said.index("What was found")
+
+
+def test_wrong_labels_on_purpose_stand_beside_the_test_score(winner, database, report):
+    document = {**winner.spec, "data": {**winner.spec["data"], "label_noise": {"share": 0.2}}}
+    with database.write() as connection:
+        update_study(connection, winner.id, spec=document)
+    said = report(winner).said
+    words = "20 % of the training and validation labels are wrong on purpose"
+    assert said.index(words) < said.index("The configuration")
+    assert said.count(words) == 2
+    assert said.count("the test labels are the true ones") == 2
+
+
+def test_a_hyperparameter_that_is_off_is_called_so_in_the_tables(database, report):
+    planter = Planter(database, 12)
+    planter.flats[3]["l2"] = 0.0
+    page = report(planter.grow(lambda n, flat: Fate(0.1 if n == 3 else 1.0)))
+    assert re.search(r"l2</span> <b>off</b>", page.text)
+
+
+def test_the_number_of_workers_is_said_where_it_was_recorded(winner, database, tmp_path):
+    with database.read() as connection:
+        study = study_by_id(connection, winner.id)
+        for n, words in ((2, "last started with 2 workers;"), (1, "last started with 1 worker;")):
+            page = build_page(read_material(connection, study, n_workers=n), light=True)
+            assert words in page
 
 
 def test_the_earlier_generation_is_compared_with(database, report):

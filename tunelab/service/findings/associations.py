@@ -8,7 +8,7 @@ seeing this by chance (Westfall and Young 1993, the distribution of the maximum)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ SURE = 0.05
 _LEAST_SIDE = 3  # trials on either side of a condition
 _MOST_THRESHOLDS = 24  # of one hyperparameter
 _SHUFFLES = 999
+_MOST_VALUES = 2  # of a list that a condition names one by one
 
 Floats = npt.NDArray[np.float64]
 
@@ -55,7 +56,10 @@ class Condition:
 
 
 def strongest(
-    rows: Sequence[TrialRow], outcome: Sequence[float], names: Sequence[str]
+    rows: Sequence[TrialRow],
+    outcome: Sequence[float],
+    names: Sequence[str],
+    choices: Collection[str] = (),
 ) -> Condition | None:
     """The condition on one of ``names`` whose two sides differ most in ``outcome``.
 
@@ -63,6 +67,7 @@ def strongest(
         rows: Trials.
         outcome: A number of each: 1 and 0 for yes and no, or a measurement.
         names: Hyperparameters to look at.
+        choices: Those whose numbers are chosen from a list: conditions name values of it.
 
     Returns:
         None if there are fewer than `LEAST` trials, or nothing to part them by.
@@ -70,7 +75,7 @@ def strongest(
     values = np.asarray(outcome, dtype=np.float64)
     if len(rows) < LEAST or np.ptp(values) == 0:
         return None
-    found = [split for name in names for split in _splits(rows, name)]
+    found = [split for name in names for split in _splits(rows, name, name in choices)]
     if not found:
         return None
     sides = np.array([side for _, _, _, side in found], dtype=np.float64)
@@ -113,7 +118,7 @@ def _scores(sides: Floats, outcomes: Floats) -> Floats:
 
 
 def _splits(
-    rows: Sequence[TrialRow], name: str
+    rows: Sequence[TrialRow], name: str, is_choice: bool
 ) -> list[tuple[str, str, str, npt.NDArray[np.bool_]]]:
     """Name, condition, its opposite, and which trials meet it; both sides are large enough."""
     given = [row.hyperparameters.get(name) for row in rows]
@@ -130,7 +135,7 @@ def _splits(
                 for value in dict.fromkeys(known)
             ]
     else:
-        sides = _thresholds(name, given)
+        sides = _thresholds(name, given, is_choice)
     return [
         (name, text, opposite, np.array(side, dtype=np.bool_))
         for text, opposite, side in sides
@@ -138,7 +143,9 @@ def _splits(
     ]
 
 
-def _thresholds(name: str, given: Sequence[Any]) -> list[tuple[str, str, list[bool]]]:
+def _thresholds(
+    name: str, given: Sequence[Any], is_choice: bool
+) -> list[tuple[str, str, list[bool]]]:
     distinct = sorted(set(given))
     cuts = range(1, len(distinct))
     step = max(1, -(-len(cuts) // _MOST_THRESHOLDS))
@@ -146,8 +153,24 @@ def _thresholds(name: str, given: Sequence[Any]) -> list[tuple[str, str, list[bo
     for place in cuts[::step]:
         limit = between(distinct[place - 1], distinct[place])
         side = [value >= limit for value in given]
-        sides.append((f"{name} >= {number(limit)}", f"{name} < {number(limit)}", side))
+        if is_choice:
+            above = _among(name, distinct[place:], ">=", distinct[place])
+            below = _among(name, distinct[:place], "<=", distinct[place - 1])
+        else:
+            above, below = f"{name} >= {number(limit)}", f"{name} < {number(limit)}"
+        sides.append((above, below, side))
     return sides
+
+
+def _among(name: str, values: Sequence[Any], sign: str, end: Any) -> str:
+    """Some of a list's values, named while they are few.
+
+    >>> _among("batch_size", [32], "<=", 32), _among("batch_size", [64, 128], ">=", 64)
+    ('batch_size 32', 'batch_size 64 or 128')
+    """
+    if len(values) > _MOST_VALUES:
+        return f"{name} {sign} {number(end)}"
+    return f"{name} {' or '.join(number(value) for value in values)}"
 
 
 def _ranks(values: Floats) -> Floats:

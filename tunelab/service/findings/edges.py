@@ -61,7 +61,10 @@ class Edge:
 
 
 def find_edges(evidence: Evidence) -> tuple[Edge, ...]:
-    """The edges of ranges that hold the best trial and at least half of the best ones."""
+    """The edges of ranges that hold the best trial and at least half of the best ones.
+
+    Where fresh seeds have named a pick, it or one that is tied with it lies there too.
+    """
     complete = evidence.complete
     if len(complete) < LEAST:
         return ()
@@ -85,11 +88,23 @@ def _edge(evidence: Evidence, axis: Axis, best: Sequence[TrialRow]) -> Edge | No
     ends: tuple[tuple[Literal["lower", "upper"], float], ...] = (("lower", low), ("upper", high))
     for side, bound in ends:
         support = sum(_is_at(dimension, value, bound) for value in own)
-        if _is_at(dimension, own[0], bound) and len(own) > 2 and 2 * support >= len(own):
+        if not _is_at(dimension, own[0], bound) or not _confirmed_at(evidence, axis, bound):
+            continue
+        if len(own) > 2 and 2 * support >= len(own):
             wider = _wider(dimension, axis, side)
             text = None if wider is None else _as_yaml(evidence, axis, wider)
             return Edge(bare_name(axis.name), own[0], side, bound, support, len(own), text)
     return None
+
+
+def _confirmed_at(evidence: Evidence, axis: Axis, bound: float) -> bool:
+    """Whether the confirmed pick, or one tied with it, lies there too; True without a pick."""
+    found = evidence.summary.confirmation
+    if found is None or found.pick is None:
+        return True
+    firsts = (found.pick, *found.tied)
+    values = [value_of(row, axis) for row in evidence.trials if row.number in firsts]
+    return any(value is not None and _is_at(axis.dimension, value, bound) for value in values)
 
 
 def value_of(row: TrialRow, axis: Axis) -> float | None:

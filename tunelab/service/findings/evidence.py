@@ -9,12 +9,14 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from tunelab.service.resolved_space import axes
 from tunelab.service.summary import StudySummary, summarize
-from tunelab.spec.space import Space
+from tunelab.spec.space import Choice, Space
 from tunelab.storage.epoch_facts import last_gaps, mean_epoch_seconds
 from tunelab.storage.states import EndReason, TrialState
 from tunelab.storage.studies import StudyRow
 from tunelab.storage.trials import TrialRow, study_trials
+from tunelab.tuning.importances import bare_name
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,22 @@ class Evidence:
             name for name in seen if sum(name in row.hyperparameters for row in self.trials) < n
         }
         return [name for name, values in seen.items() if len(values) > 1 or name in partly]
+
+    @cached_property
+    def choices(self) -> frozenset[str]:
+        """Hyperparameters that are chosen from a list, wherever they are searched."""
+        searched = [axis for axis in axes(self.space) if axis.searched]
+        others = {bare_name(a.name) for a in searched if not isinstance(a.dimension, Choice)}
+        return frozenset(bare_name(axis.name) for axis in searched) - others
+
+    @cached_property
+    def optional(self) -> frozenset[str]:
+        """Hyperparameters that may be off, which their records say with a 0."""
+        return frozenset(
+            bare_name(axis.name)
+            for axis in axes(self.space)
+            if getattr(axis.dimension, "optional", False)
+        )
 
 
 def read_evidence(connection: Connection, study: StudyRow) -> Evidence:

@@ -104,7 +104,7 @@ def find_failures(evidence: Evidence) -> Failures:
     condition = None
     if len(diverged) >= _LEAST:
         outcome = [1.0] * len(diverged) + [0.0] * len(others)
-        condition = strongest([*diverged, *others], outcome, evidence.searched)
+        condition = strongest([*diverged, *others], outcome, evidence.searched, evidence.choices)
     texts = grouped(failed, lambda row: first_line(row.error or row.reason))
     return Failures(
         tuple(row.number for row in diverged),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 
 from tunelab.service.findings.evidence import Evidence, grouped, is_complete
@@ -132,16 +133,25 @@ def batch_size_sentence(results: Sequence[BatchSizeResult]) -> str:
     known = [r for r in results if r.n_trials >= LEAST and r.epoch_seconds and r.best is not None]
     if len(known) < 2:
         return f"The batch sizes cannot be compared: fewer than two have {LEAST} trials each"
-    small, large = known[0], known[-1]
-    if not small.epoch_seconds or not large.epoch_seconds:
-        raise ValueError("a compared batch size has a time")
-    ratio = large.epoch_seconds / small.epoch_seconds
     best = ", ".join(f"{number(result.best)} with {result.size}" for result in known)
+    times = [result.epoch_seconds or 0.0 for result in known]
+    # Networks differ in size too. A batch twice as large halves the steps of an epoch and makes
+    # none of them cheaper: what falls faster than that, or rises, is the networks' doing.
+    if not all(
+        earlier.size / later.size <= ratio < 1
+        for (earlier, later), ratio in zip(
+            pairwise(known), (b / a for a, b in pairwise(times)), strict=True
+        )
+    ):
+        return (
+            f"The best values are {best}; what a batch size costs in time cannot be told from "
+            "networks of such different sizes"
+        )
+    small, large = known[0].size, known[-1].size
     return (
-        f"An epoch with batch_size {large.size} takes {ratio:.2g} times the time of one with "
-        f"{small.size} ({1000 * large.epoch_seconds:.3g} against "
-        f"{1000 * small.epoch_seconds:.3g} ms in the median, over networks of all sizes); the best "
-        f"values are {best}"
+        f"An epoch with batch_size {large} takes {times[-1] / times[0]:.2g} times the time of one "
+        f"with {small} ({1000 * times[-1]:.3g} against {1000 * times[0]:.3g} ms in the median, "
+        f"over networks of all sizes); the best values are {best}"
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from statistics import median
+from typing import Any
 
 from tunelab.service.findings.evidence import Evidence
 from tunelab.service.findings.groups import OptimizerResult
 from tunelab.service.findings.study import Findings
-from tunelab.service.findings.wording import number, share
+from tunelab.service.findings.wording import number
 from tunelab.storage.states import StudyState
 from tunelab.training.monitor import Signal
 
@@ -15,6 +17,9 @@ _LATE = 0.8  # share of the trials, behind which a best trial says that more wou
 _LEAST = 20  # trials below which the time of the best one says nothing
 _MANY = 0.2  # share of overfitted or diverged trials that is worth a change of the space
 _MOST_SEEDS = 20
+_N_BEST = 5  # trials that those that overfitted are compared with, and ...
+_N_COMPARED = 3  # ... how many of either there must be
+_APART = 1.25  # by which factor their medians must differ
 
 
 def next_steps(evidence: Evidence, findings: Findings) -> tuple[str, ...]:
@@ -91,13 +96,14 @@ def _budget(evidence: Evidence) -> Iterator[str]:
 def _space(evidence: Evidence, findings: Findings) -> Iterator[str]:
     overfit = findings.overfit
     n = len(evidence.finished)
-    if len(overfit.numbers) >= _MANY * n and n >= _LEAST:
-        how = "less capacity, more dropout or l2"
+    n_over = len(overfit.all)
+    if n_over >= _MANY * overfit.n_judged and n >= _LEAST and n_over:
+        how = _against_overfitting(evidence, overfit.all) or "Try less capacity, more dropout or l2"
         if overfit.common is not None and overfit.common.sure:
-            how = f"fewer trials with {overfit.common.text}"
+            how = f"Try fewer trials with {overfit.common.text}"
         elif overfit.gap is not None and overfit.gap.sure:
-            how = f"fewer trials with {overfit.gap.text}"
-        yield f"Try {how}: {share(len(overfit.numbers), n)} of the trials overfitted"
+            how = f"Try fewer trials with {overfit.gap.text}"
+        yield f"{how}: {n_over} of the {overfit.n_judged} trials that ran to their end overfitted"
     elif overfit.gap is not None and overfit.gap.sure:
         yield (
             f"To narrow the gap between the losses, try fewer trials with {overfit.gap.text}: "
@@ -111,6 +117,36 @@ def _space(evidence: Evidence, findings: Findings) -> Iterator[str]:
             f"{number(region.lowest)}: {region.diverged} of its {region.of} trials diverged"
         )
     yield from _optimizers(findings.optimizers)
+
+
+def _against_overfitting(evidence: Evidence, numbers: Collection[int]) -> str:
+    """Where the best trials that did not overfit lie, beside those that did; empty if alike.
+
+    A hyperparameter that is off in one of them has no median to compare.
+    """
+    rows = [row for row in evidence.complete if row.number in numbers]
+    best = [row for row in evidence.complete if row.number not in numbers][:_N_BEST]
+    if len(best) < _N_COMPARED or len(rows) < _N_COMPARED:
+        return ""
+    for name, sign in (("dropout_rate", 1), ("l2", 1), ("units", -1), ("layers", -1)):
+        given: list[list[Any]] = [
+            [row.hyperparameters.get(name) for row in group] for group in (best, rows)
+        ]
+        if any(
+            value is None or (value == 0 and name in evidence.optional)
+            for group in given
+            for value in group
+        ):
+            continue
+        good, bad = (median(group) for group in given)
+        low, high = sorted((good, bad))
+        if sign * (good - bad) > 0 and high >= _APART * low:
+            return (
+                f"Try {'greater' if sign > 0 else 'smaller'} {name}, which is a hint and no proof: "
+                f"the best {len(best)} trials that did not overfit have {number(good)} in the "
+                f"median, those that did {number(bad)}"
+            )
+    return ""
 
 
 def _optimizers(results: Sequence[OptimizerResult]) -> Iterator[str]:

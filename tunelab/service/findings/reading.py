@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from sqlalchemy import Connection
@@ -12,7 +13,7 @@ from tunelab.service.findings.evidence import Evidence, read_evidence
 from tunelab.service.findings.failures import find_failures
 from tunelab.service.findings.groups import compare_batch_sizes, compare_optimizers
 from tunelab.service.findings.next_steps import next_steps
-from tunelab.service.findings.overfitting import find_overfitting
+from tunelab.service.findings.overfitting import find_overfitting, read_widening
 from tunelab.service.findings.study import Findings
 from tunelab.storage.studies import StudyRow
 from tunelab.tuning.importances import importances
@@ -20,16 +21,22 @@ from tunelab.tuning.importances import importances
 
 def read_findings(connection: Connection, study: StudyRow) -> Findings:
     """What the tables say about ``study``. Reads only; loads Optuna."""
-    return find(read_evidence(connection, study))
+    evidence = read_evidence(connection, study)
+    return find(evidence, read_widening(connection, evidence))
 
 
-def find(evidence: Evidence) -> Findings:
-    """What the evidence says."""
+def find(evidence: Evidence, widening: Collection[int]) -> Findings:
+    """What the evidence says.
+
+    Args:
+        evidence: The trials.
+        widening: Keys of those that `read_widening` found.
+    """
     confirmation = evidence.summary.confirmation
     findings = Findings(
         importances=importances(evidence.finished, maximize=evidence.maximize),
         edges=find_edges(evidence),
-        overfit=find_overfitting(evidence),
+        overfit=find_overfitting(evidence, widening),
         failures=find_failures(evidence),
         duplicates=find_duplicates(evidence),
         epochs_saved=find_epochs_saved(evidence),

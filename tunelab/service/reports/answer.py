@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from tunelab.service.findings.wording import count, share
-from tunelab.service.reports.formats import NOTHING, duration, mean, percent, score, setting
+from tunelab.service.reports.formats import (
+    NOTHING,
+    beside,
+    duration,
+    mean,
+    percent,
+    score,
+    setting,
+    share_interval,
+)
 from tunelab.service.reports.material import Material
 from tunelab.storage.trials import TrialRow
 
@@ -62,7 +71,8 @@ def headline(material: Material) -> str:
 def explanation(material: Material) -> list[str]:
     """What to know about the headline, the most important first."""
     found = material.summary.confirmation
-    said = list(material.findings.confirmed)
+    rounded = material.confirmation
+    said = [] if rounded is None else rounded.sentences
     if found is None and material.summary.best is not None:
         finished, total = material.summary.confirm_runs
         n = count(len(material.evidence.complete), "complete trial")
@@ -94,14 +104,29 @@ def tiles(material: Material) -> Iterator[Tile]:
         scores = summary.test.scores
         names = [name for name in scores if name not in ("rows", "loss")] or ["loss"]
         for name in names[:1]:
-            n = count(int(scores["rows"]), "row")
+            rows = int(scores["rows"])
             value = percent(scores[name]) if name == "accuracy" else score(scores[name])
-            yield Tile(f"test {name}", value, f"{n} that chose nothing, one model")
+            note = f"{count(rows, 'row')} that chose nothing, one model"
+            if name == "accuracy":
+                low, high = share_interval(scores[name], rows)
+                note = f"95 % interval {percent(low)} to {percent(high)}; {note}"
+            if material.label_noise:
+                note = f"{note}; {material.label_noise}"
+            yield Tile(f"test {name}", value, note)
     yield _counts(material)
     saved = material.findings.epochs_saved
     note = f"{saved.saved:,} of {saved.budget:,}, by stopping and pruning"
     yield Tile("epochs saved", share(saved.saved, saved.budget) if saved.budget else NOTHING, note)
-    yield Tile("time", duration(summary.study.running_seconds), "that the search has run")
+    yield Tile("time", duration(summary.study.running_seconds), _time_note(material))
+
+
+def _time_note(material: Material) -> str:
+    begins = [row.started_at for row in material.confirm_runs if row.started_at is not None]
+    ends = [row.ended_at for row in material.confirm_runs if row.ended_at is not None]
+    if not begins or not ends:
+        return "that the search has run"
+    took = duration(max(ends) - min(begins))
+    return f"that the search has run; its confirmation took {took} from first start to last end"
 
 
 def settings(material: Material) -> list[Setting]:
@@ -111,11 +136,14 @@ def settings(material: Material) -> list[Setting]:
         return []
     default = material.summary.default
     usual: Mapping[str, Any] = {} if default is None else default.hyperparameters
+    optional = material.evidence.optional
     return [
         Setting(
             name,
-            setting(value),
-            setting(usual[name]) if name in usual and usual[name] != value else "",
+            setting(value, optional=name in optional),
+            setting(usual[name], optional=name in optional)
+            if name in usual and usual[name] != value
+            else "",
         )
         for name, value in pick.hyperparameters.items()
     ]
@@ -137,7 +165,7 @@ def _default(material: Material) -> Iterator[Tile]:
             note = "cannot be compared"
         else:
             chance = "beyond chance" if found.beats_default else "within chance"
-            note = f"{score(abs(found.default_margin))} apart, {chance}"
+            note = f"{beside(abs(found.default_margin), entry.half_width)} apart, {chance}"
         yield Tile("default configuration", value, note)
     elif summary.default is not None:
         note = "trial 0, one seed"

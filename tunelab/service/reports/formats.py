@@ -11,6 +11,8 @@ from markupsafe import escape
 
 NOTHING = "–"
 
+_QUANTILE = 1.959964  # of the normal distribution, at 97.5 %
+
 _UNSAFE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
@@ -55,12 +57,14 @@ def aligned(value: float | None) -> str:
     return NOTHING if value is None else f"{value:#.4g}".rstrip(".")
 
 
-def setting(value: Any, digits: int = 4) -> str:
-    """The value of a hyperparameter.
+def setting(value: Any, digits: int = 4, *, optional: bool = False) -> str:
+    """The value of a hyperparameter; 0 of one that is ``optional`` means that it is off.
 
-    >>> setting(0.00095101), setting(128), setting("adam")
-    ('0.000951', '128', 'adam')
+    >>> setting(0.00095101), setting(128), setting("adam"), setting(0.0, optional=True)
+    ('0.000951', '128', 'adam', 'off')
     """
+    if optional and value == 0:
+        return "off"
     return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
 
 
@@ -72,10 +76,26 @@ def mean(value: float | None, half: float | None) -> str:
     """
     if value is None or half is None or half <= 0 or not math.isfinite(half):
         return score(value)
+    return f"{beside(value, half)} ± {beside(half, half)}"
+
+
+def beside(value: float, half: float | None) -> str:
+    """A number that stands beside an interval, to the place of the latter's second digit.
+
+    >>> beside(0.0953, 0.1186), beside(0.1186, 0.1186), beside(0.0953, None)
+    ('0.10', '0.12', '0.0953')
+    >>> beside(12345.0, 1234.0), beside(2.34567e-4, 1.2e-8)
+    ('12300', '0.000234567')
+    """
+    if half is None or half <= 0 or not math.isfinite(half):
+        return score(value)
     places = 1 - math.floor(math.log10(half))
-    if not 0 <= places <= 6:
-        return f"{value:.4g} ± {half:.2g}"
-    return f"{value:.{places}f} ± {half:.{places}f}"
+    if places < 0:
+        return f"{round(value, places):.0f}"
+    if places > 6 and value != 0:
+        digits = math.floor(math.log10(abs(value))) + 1 + places
+        return f"{value:.{max(digits, 1)}g}"
+    return f"{value:.{places}f}"
 
 
 def signed(value: float | None) -> str:
@@ -104,6 +124,19 @@ def percent(value: float) -> str:
     '94.7 %'
     """
     return f"{100 * value:.1f} %"
+
+
+def share_interval(share: float, n: int) -> tuple[float, float]:
+    """The 95 % interval of a share that was seen in ``n`` independent cases (Wilson 1927).
+
+    >>> low, high = share_interval(0.95, 360)
+    >>> f"{low:.4f} {high:.4f}"
+    '0.9224 0.9681'
+    """
+    square = _QUANTILE**2
+    middle = (share + square / (2 * n)) / (1 + square / n)
+    half = _QUANTILE * math.sqrt(share * (1 - share) / n + square / (4 * n * n)) / (1 + square / n)
+    return max(middle - half, 0.0), min(middle + half, 1.0)
 
 
 def instant(timestamp: float | None) -> str:

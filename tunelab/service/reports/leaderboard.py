@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from tunelab.service.reports.charts.scales import Scale, fitting
@@ -76,10 +76,11 @@ def leaderboard(material: Material) -> Leaderboard:
     ordered = [*(rows[number] for number in confirmed), *others][:N_ROWS]
     names = _names(material)
     scale = _scale(finalists)
+    optional = material.evidence.optional
     return Leaderboard(
         names,
         tuple(
-            _entry(place, row, confirmed.get(row.number), found, names, scale)
+            _entry(place, row, confirmed.get(row.number), found, names, optional, scale)
             for place, row in enumerate(ordered, start=1)
         ),
         scale is not None,
@@ -102,6 +103,7 @@ def _entry(
     entry: Finalist | None,
     found: Confirmation | None,
     names: Sequence[str],
+    optional: Collection[str],
     scale: Scale | None,
 ) -> Entry:
     return Entry(
@@ -114,7 +116,9 @@ def _entry(
         signed(row.gap),
         (row.signal or NOTHING).replace("_", " "),
         tuple(
-            setting(row.hyperparameters[name], 3) if name in row.hyperparameters else NOTHING
+            setting(row.hyperparameters[name], 3, optional=name in optional)
+            if name in row.hyperparameters
+            else NOTHING
             for name in names
         ),
         entry is not None and entry.is_tied,

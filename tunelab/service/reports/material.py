@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
 from tunelab.service.findings import Findings, find
 from tunelab.service.findings.evidence import Evidence, read_evidence
+from tunelab.service.findings.overfitting import read_widening
+from tunelab.service.findings.wording import share
+from tunelab.service.reports.formats import beside
 from tunelab.service.summary import StudySummary, summarize
+from tunelab.storage.confirmed import Confirmation
 from tunelab.storage.studies import StudyRow, find_study
 from tunelab.storage.trials import (
     CONFIRM,
@@ -34,6 +38,7 @@ class Material:
         curves: Trial key -> its epochs, for the trials whose curves are shown.
         earlier: The generation before this one, if it has the same objective.
         earlier_trials: Its trials.
+        n_workers: Workers that the study was last started with; None if that is not known.
     """
 
     evidence: Evidence
@@ -42,6 +47,39 @@ class Material:
     curves: Mapping[int, list[EpochRow]]
     earlier: StudySummary | None
     earlier_trials: tuple[TrialRow, ...]
+    n_workers: int | None = None
+
+    @property
+    def confirmation(self) -> Confirmation | None:
+        """What fresh seeds said, its numbers without more digits than the means' intervals."""
+        found = self.summary.confirmation
+        entry = None if found is None else found.of(found.pick)
+        if found is None or entry is None:
+            return found
+        half = entry.half_width
+
+        def rounded(value: float | None) -> float | None:
+            return None if value is None else float(beside(value, half))
+
+        return replace(
+            found,
+            ranked=tuple(replace(one, mean=rounded(one.mean)) for one in found.ranked),
+            best_value=float(beside(found.best_value, half)),
+            optimism=rounded(found.optimism),
+            default_margin=rounded(found.default_margin),
+        )
+
+    @property
+    def label_noise(self) -> str:
+        """Why scores on validation and on test rows cannot be compared; empty where they can."""
+        noise = self.summary.spec.data.label_noise
+        if noise is None or not noise.share:
+            return ""
+        return (
+            f"{share(noise.share, 1)} of the training and validation labels are wrong on purpose "
+            "(label_noise), the test labels are the true ones: validation and test scores are not "
+            "comparable"
+        )
 
     @property
     def summary(self) -> StudySummary:
@@ -71,27 +109,22 @@ class Material:
         ]
 
 
-def read_material(connection: Connection, study: StudyRow) -> Material:
-    """Read what the report on ``study`` needs."""
+def read_material(
+    connection: Connection, study: StudyRow, *, n_workers: int | None = None
+) -> Material:
+    """Read what the report on ``study`` needs, beside how many workers it was started with."""
     evidence = read_evidence(connection, study)
     earlier = _earlier(connection, study)
     found = Material(
         evidence,
-        find(evidence),
+        find(evidence, read_widening(connection, evidence)),
         tuple(study_trials(connection, study.id, kind=CONFIRM)),
         {},
         None if earlier is None else summarize(connection, earlier),
         () if earlier is None else tuple(study_trials(connection, earlier.id)),
+        n_workers,
     )
-    curves = study_curves(connection, {row.id: 0 for row in found.shown})
-    return Material(
-        found.evidence,
-        found.findings,
-        found.confirm_runs,
-        curves,
-        found.earlier,
-        found.earlier_trials,
-    )
+    return replace(found, curves=study_curves(connection, {row.id: 0 for row in found.shown}))
 
 
 def _earlier(connection: Connection, study: StudyRow) -> StudyRow | None:

@@ -7,6 +7,7 @@ import platform
 import time
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from tunelab.service.findings.groups import batch_size_sentence, optimizer_sentence
+from tunelab.service.findings.overfitting import Overfitting
 from tunelab.service.findings.wording import count, trials_named
 from tunelab.service.reports import answer
 from tunelab.service.reports.charts import comparison, curves, history, space
 from tunelab.service.reports.charts.figures import Figure
-from tunelab.service.reports.formats import instant, score, visible
+from tunelab.service.reports.formats import beside, instant, score, visible
 from tunelab.service.reports.leaderboard import leaderboard
 from tunelab.service.reports.material import N_BEST, Material
 from tunelab.service.summary import effective_spec
@@ -27,17 +29,17 @@ from tunelab.storage.trials import TrialRow
 from tunelab.tuning.plots import interactive_plots
 
 CONTENTS = (
-    ("answer", "Answer"),
+    ("answer", "The answer"),
     ("leaderboard", "Leaderboard"),
     ("curves", "Learning curves"),
-    ("history", "History"),
+    ("history", "How the search went"),
     ("mattered", "What mattered"),
-    ("optimizers", "Optimizers"),
+    ("optimizers", "Optimizers at equal budget"),
     ("batch-size", "Batch size"),
     ("failures", "Failures"),
-    ("findings", "Findings"),
-    ("honesty", "Honesty"),
-    ("reproduce", "Reproduce"),
+    ("findings", "Findings in words"),
+    ("honesty", "How far to trust this"),
+    ("reproduce", "How to reproduce"),
 )
 """The sections, in the order in which they are read."""
 
@@ -72,6 +74,7 @@ def build_page(material: Material, *, light: bool) -> str:
     plots: Mapping[str, Any] = {} if light else _plots(material)
     context = {
         "contents": CONTENTS,
+        "heading": dict(CONTENTS),
         "policy": _POLICY + (_WITH_SCRIPTS if plots else ""),
         "style": Markup(_text("page.css")),  # noqa: S704 - our own file
         "plots": plots,
@@ -148,8 +151,7 @@ def _answer(material: Material) -> dict[str, Any]:
     findings = material.findings
     short = [
         findings.overfit.sentence,
-        *([findings.overfit.common_sentence] if findings.overfit.numbers else []),
-        findings.overfit.gap_sentence,
+        *_sure(findings.overfit),
         findings.importance_sentence,
         *(edge.sentence for edge in findings.edges),
     ]
@@ -161,8 +163,22 @@ def _answer(material: Material) -> dict[str, Any]:
         "settings": answer.settings(material),
         "short": short,
         "findings": findings,
+        "overfit_sure": _sure(findings.overfit),
+        # What the first screen and "How far to trust this" say is not said a third time.
+        "topics": [
+            (topic, said)
+            for topic, said in findings.by_topic
+            if topic not in ("Result", "Test rows")
+            or (topic == "Result" and not findings.confirmed)
+        ],
         "board": leaderboard(material),
     }
+
+
+def _sure(overfit: Overfitting) -> list[str]:
+    """What goes with overfitting beyond chance; the rest stands among all findings."""
+    said = ((overfit.common, overfit.common_sentence), (overfit.gap, overfit.gap_sentence))
+    return [words for condition, words in said if condition is not None and condition.sure]
 
 
 def _figures(material: Material) -> dict[str, Any]:
@@ -285,12 +301,43 @@ def _end(material: Material) -> dict[str, Any]:
         ],
         "file_name": file_name,
         "command": f"tunelab study start {file_name} --workers 1",
+        "workers": _workers(material),
+        "winner_command": ""
+        if material.pick is None
+        else f"tunelab study export {summary.study.reference} --yaml best winner.yaml"
+        " && tunelab study start winner.yaml",
         "provenance": [(name, value) for name, value in provenance if value],
-        "exactness": "With one worker a seeded study repeats exactly on the same kind of machine; "
-        "with more, the order in which trials end decides what is proposed next. The versions "
-        "are those of the machine that wrote this report.",
+        "exactness": "The versions are those of the machine that wrote this report.",
         "study_file": resolved_yaml(spec),
     }
+
+
+def _workers(material: Material) -> str:
+    """How many workers the study ran with, and what that means for a repetition."""
+    n = material.n_workers
+    most = _most_at_once(material.evidence.trials)
+    ran = "How many workers this study ran with is not known"
+    if n is not None:
+        ran = f"This study was last started with {count(n, 'worker')}"
+    if most > 1:
+        ran += f"; up to {most} of its trials were under way at the same time"
+    if n == 1 and most <= 1:
+        return f"{ran}: the command below repeats it exactly on the same kind of machine."
+    return (
+        f"{ran}. With more than one worker, the order in which trials end decides what is proposed "
+        "next, so no command repeats such a search exactly: for that, run both times with "
+        "--workers 1, on the same kind of machine."
+    )
+
+
+def _most_at_once(rows: Sequence[TrialRow]) -> int:
+    """The greatest number of trials that were under way at one moment."""
+    moments: list[tuple[float, int]] = []
+    for row in rows:
+        if row.started_at is not None and row.ended_at is not None:
+            # At the same moment, one that ends makes room for one that begins.
+            moments += [(row.started_at, 1), (row.ended_at, -1)]
+    return max(accumulate(step for _, step in sorted(moments)), default=0)
 
 
 def _fresh_seeds(material: Material) -> str:
@@ -309,7 +356,7 @@ def _scores(scores: Mapping[str, Any] | None) -> str:
 
 
 def _honesty(material: Material) -> list[str]:
-    found = material.summary.confirmation
+    found = material.confirmation
     said = []
     if found is None:
         said.append(
@@ -321,11 +368,14 @@ def _honesty(material: Material) -> list[str]:
         entry = found.of(found.pick)
         if entry is not None and entry.half_width is not None:
             new = f", {found.new_splits} of which split the rows anew" if found.new_splits else ""
+            half = beside(entry.half_width, entry.half_width)
             said.append(
-                f"The winner's mean is known to ± {score(entry.half_width)} (95 % interval, "
+                f"The winner's mean is known to ± {half} (95 % interval, "
                 f"variance pooled over {count(len(found.ranked), 'configuration')}) from "
                 f"{count(entry.n_scores, 'seed')}{new}"
             )
+    if material.label_noise:
+        said.append(material.label_noise)
     said.append(material.findings.openings)
     said.append("Trials were chosen by validation rows alone; the test rows chose nothing")
     return said

@@ -7,6 +7,7 @@ from pathlib import Path
 from tunelab.errors import UsageError
 from tunelab.service.reports.material import read_material
 from tunelab.service.reports.page import build_page
+from tunelab.service.resolved import resolved_study
 from tunelab.storage.engine import Database
 from tunelab.storage.files import write_whole
 from tunelab.storage.studies import study_by_id
@@ -28,7 +29,9 @@ def write_report(database: Database, study_id: int, path: Path, *, light: bool =
     """
     check_place(path)
     with database.read() as connection:
-        material = read_material(connection, study_by_id(connection, study_id))
+        study = study_by_id(connection, study_id)
+        n_workers = resolved_study(database, study).mapping["search"].get("workers")
+        material = read_material(connection, study, n_workers=n_workers)
     write_whole(path, build_page(material, light=light).encode("utf-8", "replace"))
 
 

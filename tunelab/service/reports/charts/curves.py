@@ -19,7 +19,7 @@ KEYS = (
     ("line train", "training loss"),
     ("line validation dashed", "validation loss"),
     ("dots best", "best epoch: its weights were restored"),
-    ("area overfit", "overfitting"),
+    ("area overfit", "overfitting, or past the best epoch with a widening gap"),
     ("line rate", "learning rate (right axis)"),
 )
 
