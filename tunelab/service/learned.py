@@ -2,7 +2,7 @@
 
 Drawing them loads Optuna's importances, which takes seconds, so they are kept in
 ``.tunelab/findings/`` beside the database once a study has ended, and drawn anew when it has more
-trials. The database stays the only truth: a file that is missing, damaged or of other trials is
+trials or another pick. The database stays the only truth: a file that is missing, damaged or of other trials is
 replaced.
 """
 
@@ -22,7 +22,7 @@ from tunelab.storage.engine import Database
 from tunelab.storage.files import replace_whole
 from tunelab.storage.studies import StudyRow
 
-_VERSION = 1  # of the files
+_VERSION = 2  # of the files
 
 
 @dataclass(frozen=True)
@@ -112,8 +112,10 @@ def _drawn(connection: Connection, study: StudyRow) -> Learned:
 
 
 def _identity(summary: StudySummary) -> list[Any]:
-    study = summary.study
-    return [_VERSION, study.reference, study.created_at, summary.n_finished, study.spec_hash]
+    study, found = summary.study, summary.confirmation
+    concluded = None if found is None else found.at  # an edge counts if the pick lies at it
+    trials = [study.reference, study.created_at, summary.n_finished, study.spec_hash]
+    return [_VERSION, *trials, concluded]
 
 
 def _kept(file: Path, identity: list[Any]) -> Learned | None:
