@@ -2,8 +2,8 @@
 
 Drawing them loads Optuna's importances, which takes seconds, so they are kept in
 ``.tunelab/findings/`` beside the database once a study has ended, and drawn anew when it has more
-trials or another pick. The database stays the only truth: a file that is missing, damaged or of other trials is
-replaced.
+trials or another pick. The database stays the only truth: a file that is missing, damaged or of
+other trials is replaced.
 """
 
 from __future__ import annotations
