@@ -84,8 +84,9 @@ def paired_bootstrap(
     drawn = drawn[np.isfinite(drawn)]
     if len(drawn) < n_resamples / 2:
         return None
-    lower, upper = np.quantile(drawn, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
-    value = sign * (score - old_score)
+    # Adding 0.0 turns the -0.0 of equal models into 0.0.
+    lower, upper = np.quantile(drawn, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2]) + 0.0
+    value = sign * (score - old_score) + 0.0
     return Improvement(value, float(lower), float(upper), score, old_score, n_rows)
 
 
