@@ -210,6 +210,7 @@ def test_show_holds_the_result_against_the_default_and_the_generation_before(
     confirm(maker, generations[0], found(0.12))
     confirm(maker, generations[1], found(0.121, pick=2))
     lines = call("study", "show", "digits").out.splitlines()
+    place = next(i for i, line in enumerate(lines) if line.startswith("vs "))
     assert lines[place : place + 2] == [
         # (0.121 - 0.15) / 0.15, which the stage calls beyond chance
         "vs      the pick, trial 2, against default configuration (trial 0) confirmed 0.15: -19 %",
@@ -223,6 +224,21 @@ def test_show_holds_the_result_against_the_default_and_the_generation_before(
         "        digits #1: the data, or their split, differ\n"
         in call("study", "show", "digits").out
     )
+
+
+def test_generations_that_share_their_seeds_are_compared_seed_by_seed(call, maker, generations):
+    third = maker.study(2)
+    maker.train(third, [0.9, 0.2], EndReason.COMPLETED, Signal.UNFINISHED)
+    maker.train(third, [0.9, 0.3], EndReason.COMPLETED, Signal.UNFINISHED)
+    third = maker.finish(third)
+    for study, mean, least in ((generations[0], 0.12, 0.003), (third, 0.13, 0.004)):
+        confirm(maker, study, replace(found(mean), least_margin=least))
+    names = (generations[0].reference, third.reference)
+    (known,) = json.loads(call("study", "compare", *names, "--json").out)["differences"]
+    assert known["by_seed"]
+    assert known["half_width"] == pytest.approx(math.sqrt((0.003**2 + 0.004**2) / 2))
+    assert not known["within_noise"]
+    assert "seeds, one by one" in call("study", "compare", *names).out
 
 
 def test_every_terminal_gets_what_it_can_show(maker, generations):

@@ -207,7 +207,8 @@ def test_each_view_finds_its_trials_and_names_what_they_have(mirrored: Mirrored)
             kind, _, name = column.partition(".")
             assert name.strip("`") in present[kind], (view, column)
     columns = mirrored.state(LEADERBOARD)["selectedColumns"]
-    assert columns[:4] == [
+    assert columns[:5] == [
+        "tags.`tunelab.generation`",
         "tags.`tunelab.verdict`",
         "tags.`tunelab.end_reason`",
         "metrics.`objective`",

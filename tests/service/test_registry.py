@@ -282,7 +282,7 @@ def test_removing_a_study_from_mlflow_removes_its_model(place):
     tracking = Tracking(tracking_uri())
     remove(place.database, first.id, tracking, lambda: None, lambda _: None)
     assert (aliases(), versions()) == ({"champion": "2"}, {"2": "2"})
-    remove(place.database, second.id, tracking, lambda: None, lambda _: None, print)
+    remove(place.database, second.id, tracking, lambda: None, lambda _: None)
     assert client().search_registered_models() == []
 
 
