@@ -238,7 +238,8 @@ def test_generations_that_share_their_seeds_are_compared_seed_by_seed(call, make
     assert known["by_seed"]
     assert known["half_width"] == pytest.approx(math.sqrt((0.003**2 + 0.004**2) / 2))
     assert not known["within_noise"]
-    assert "seeds, one by one" in call("study", "compare", *names).out
+    shown = " ".join("\n".join(on_a_terminal(100, "study", "compare", *names)).split())
+    assert "over fresh seeds, one by one (+0.01 ± 0.0035)" in shown
 
 
 def test_every_terminal_gets_what_it_can_show(maker, generations):

@@ -200,6 +200,7 @@ def test_a_misspelt_variable_is_named(call, study, monkeypatch):
     assert ended.err == "warning: TUNELAB_TRAILS is no setting; did you mean TUNELAB_TRIALS?\n"
 
 
+@pytest.mark.long
 def test_on_a_narrow_terminal_ranges_stand_below_the_names(study):
     lines = on_a_terminal(60, "study", "validate", "flowers.yaml")
     assert max(map(len, lines)) <= 60

@@ -8,7 +8,10 @@ import pytest
 
 from tests.service.conftest import Folder
 
+N_TRIALS = 80  # a backup is made within their time, also where the machine is busy
 
+
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("kind", "other"),
     [
@@ -23,7 +26,7 @@ def test_a_backup_of_a_running_study_is_restored_elsewhere_and_finishes(
     folder.variables["TUNELAB_MIRROR"] = "no"
     if kind == "postgresql":
         folder.variables["TUNELAB_DATABASE_URL"] = postgresql_url
-    folder.write_study(20)
+    folder.write_study(N_TRIALS)
     process = folder.start("--workers", "2")
     for number, n_finished in enumerate([1, 4]):
         folder.wait_for_finished(n_finished)
@@ -31,10 +34,10 @@ def test_a_backup_of_a_running_study_is_restored_elsewhere_and_finishes(
     _, errors = process.communicate(timeout=90)
     assert process.returncode == 0, errors
     assert "Traceback" not in errors
-    folder.check_whole(20)
+    folder.check_whole(N_TRIALS)
 
     ended = [whole(folder.path / f"{number}.db") for number in range(2)]
-    assert len(ended[0]) < 20
+    assert len(ended[0]) < N_TRIALS
     assert ended[0] <= ended[1]
 
     elsewhere = Folder(tmp_path / "restored")
@@ -43,7 +46,7 @@ def test_a_backup_of_a_running_study_is_restored_elsewhere_and_finishes(
         elsewhere.variables["TUNELAB_DATABASE_URL"] = postgresql.create()
     elsewhere.tunelab("db", "restore", str(folder.path / "0.db"))
     elsewhere.tunelab("study", "resume", "small")
-    elsewhere.check_whole(20)
+    elsewhere.check_whole(N_TRIALS)
     assert ended[0] <= set(elsewhere.sql("SELECT number, value FROM trials"))
     elsewhere.tunelab("db", "restore", str(folder.path / "1.db"), code=2)
 

@@ -149,6 +149,7 @@ def test_a_program_that_was_killed_often_blames_no_trial(start):
     assert (trial.state, trial.attempts) == ("waiting", 5)
 
 
+@pytest.mark.long
 def test_closed_streams_change_nothing_but_what_is_read(tmp_path):
     path = tmp_path / "flowers.yaml"
     path.write_text(STUDY.format(trials=2, more="", batch_size=8))

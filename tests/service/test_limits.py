@@ -62,6 +62,7 @@ def ends(folder):
     return {json.loads(row[0])["units"]: row[1:5] for row in rows}
 
 
+@pytest.mark.long
 def test_trials_that_take_their_process_along_fail_at_the_third_time(misbehaving):
     folder = misbehaving([FINE, ABORTS, LEAVES, EXITS])
     folder.tunelab("study", "start", "small.yaml", "--workers", "2")

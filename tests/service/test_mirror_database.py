@@ -54,6 +54,7 @@ print(json.dumps({"seen": seen, "codes": codes, "key": key}))
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_killed_creations_leave_nothing_half_made_and_rivals_both_succeed(tmp_path: Path) -> None:
     delays = [0.05, 0.3, 0.6, 0.9]

@@ -302,6 +302,7 @@ def test_a_repair_puts_right_what_somebody_has_changed(mirrored, damage, n_label
     assert not repair(*arguments)
 
 
+@pytest.mark.long
 def test_tracking_sync_shows_sweeps_that_have_no_study_yet(mirrored):
     mirrored.end(SlotState.FAILED, "digits.csv is missing")
     folder = Folder(mirrored.folder)

@@ -86,6 +86,7 @@ def test_ctrl_c_while_the_server_is_away_leaves_with_one_sentence(unmirrored, se
     unmirrored.check_whole(8)
 
 
+@pytest.mark.long
 def test_killed_in_its_confirm_stage_it_goes_on_and_judges_the_pick_once(unmirrored):
     unmirrored.study_file.write_text(CONFIRMING)
     process = unmirrored.start("--workers", "2")

@@ -79,6 +79,7 @@ def test_database_command_line_and_mlflow_agree(folder):
     assert time.monotonic() - before < 15  # 5 on a machine that does nothing else
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("number", "code", "send"),
     [
@@ -115,6 +116,7 @@ def test_two_starts_at_once_run_one_study(unmirrored):
     assert unmirrored.sql("SELECT count(*) FROM studies") == [(1,)]
 
 
+@pytest.mark.long
 def test_a_follower_takes_over_when_its_leader_is_killed(unmirrored):
     leader = unmirrored.start("--workers", "1")
     unmirrored.wait_for_finished(1)
@@ -227,6 +229,7 @@ def test_a_time_limit_ends_the_study_with_what_it_has(unmirrored):
     assert numbers == list(range(len(numbers)))
 
 
+@pytest.mark.long
 def test_a_study_from_its_start_to_its_deletion(unmirrored):
     unmirrored.write_study(30)
     process = unmirrored.start("--workers", "1")

@@ -114,6 +114,7 @@ def leave(process: subprocess.Popen[str], number: signal.Signals = signal.SIGTER
     return errors
 
 
+@pytest.mark.long
 def test_studies_of_the_service_share_the_workers_and_others_are_left_alone(service):
     first, second = service.submit("first", 6), service.submit("second", 6)
     service.submit("local", 3, Executor.LOCAL)
@@ -156,6 +157,7 @@ def test_killed_workers_are_replaced_and_a_study_without_data_is_left_alone(serv
     assert service.folder.sql(trials, whole.id) == [(8,)]
 
 
+@pytest.mark.long
 def test_one_study_is_served_to_its_end_and_trials_are_counted(service):
     study = service.submit("single", 6, Executor.LOCAL)
     with workers(service.folder, "--study", "single", "--max-trials", "2") as process:

@@ -32,6 +32,7 @@ from tunelab.storage.owners import Owner
 RUNNING = "SELECT count(*) > 0 FROM trials WHERE state = 'running'"
 
 
+@pytest.mark.long
 def test_a_dask_worker_that_is_killed_costs_nothing_and_one_that_joins_helps(slow_folder, tmp_path):
     cluster = tmp_path / "cluster"
     cluster.mkdir()
@@ -66,6 +67,7 @@ def test_tasks_leave_by_themselves_when_the_process_that_led_is_killed(
     slow_folder.check_whole(N_TRIALS)
 
 
+@pytest.mark.long
 def test_the_scheduler_is_looked_for_in_time_and_in_the_right_place(tmp_path):
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))

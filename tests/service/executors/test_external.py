@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 
+import pytest
+
 from tests.service.executors.conftest import N_TRIALS, Run, program
 from tunelab.service.coordinator import lead
 from tunelab.service.events import Notice
@@ -28,6 +30,7 @@ def test_the_services_workers_serve_it_and_no_controller_leads_it(slow_folder):
     slow_folder.check_whole(N_TRIALS)
 
 
+@pytest.mark.long
 def test_a_person_is_told_what_to_do_when_there_is_no_worker_and_local_ones_can_go_on(slow_folder):
     run = Run(slow_folder.url, slow_folder.study_file, ExternalExecutor(), None)
     slow_folder.wait_for("SELECT count(*) > 0 FROM trials")
