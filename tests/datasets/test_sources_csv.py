@@ -17,7 +17,7 @@ from tests.datasets.reading import (
     told_of_many,
     write,
 )
-from tunelab.datasets.sources import delimited, files, records
+from tunelab.datasets.sources import delimited, files, header, records
 from tunelab.datasets.sources.base import Column
 from tunelab.datasets.sources.cells import MISSING_WORDS
 
@@ -348,7 +348,7 @@ def test_a_line_has_a_limit(file, monkeypatch):
 def test_a_table_has_limits(file, monkeypatch):
     monkeypatch.setattr(delimited, "MAX_VALUES", 30)
     assert told(write(file, TEXT)) == ["people.csv: must have at most 30 values, got more"]
-    monkeypatch.setattr(delimited, "MAX_COLUMNS", 2)
+    monkeypatch.setattr(header, "MAX_COLUMNS", 2)
     assert told(write(file, TEXT)) == ["people.csv:1: must have at most 2 columns, got 3"]
     monkeypatch.setattr(files, "MAX_BYTES", 100)
     (problem,) = refused(write(file, TEXT))

@@ -99,6 +99,13 @@ class Folder:
         finally:
             connection.close()
 
+    def mlflow_sql(self, query: str) -> list[tuple[Any, ...]]:
+        connection = sqlite3.connect(self.path / "mlflow.db", timeout=10)
+        try:
+            return connection.execute(query).fetchall()
+        finally:
+            connection.close()
+
     def wait_for(self, query: str, seconds: float = 40.0) -> None:
         """Wait until ``query`` gives a row whose first column is true."""
         deadline = time.monotonic() + seconds

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -116,21 +115,12 @@ def test_confirming_again_trains_what_is_new_and_counts_the_opening(confirming):
     assert list((confirming.path / ".tunelab" / "data").iterdir()) == []
 
 
-def mlflow_sql(folder: Folder, query: str) -> list[tuple[object, ...]]:
-    connection = sqlite3.connect(folder.path / "mlflow.db", timeout=10)
-    try:
-        return connection.execute(query).fetchall()
-    finally:
-        connection.close()
-
-
 @pytest.mark.long
 def test_mlflow_shows_confirm_runs_beside_the_trials_and_sync_agrees(confirming):
     del confirming.variables["TUNELAB_MIRROR"]
     confirming.tunelab("study", "start", "small.yaml", "--workers", "2")
     shown = check_confirmed(confirming)
-    runs = mlflow_sql(
-        confirming,
+    runs = confirming.mlflow_sql(
         "SELECT runs.name, runs.status, kind.value, confirms.value, trial.value FROM runs "
         "JOIN tags kind ON kind.run_uuid = runs.run_uuid AND kind.key = 'tunelab.kind' "
         "LEFT JOIN tags confirms ON confirms.run_uuid = runs.run_uuid "
@@ -144,8 +134,7 @@ def test_mlflow_shows_confirm_runs_beside_the_trials_and_sync_agrees(confirming)
         assert trial is None
         assert name.startswith(f"confirm-{int(confirms):03d}-seed-")
     numbers = dict(
-        mlflow_sql(
-            confirming,
+        confirming.mlflow_sql(
             "SELECT key, value FROM latest_metrics WHERE key LIKE 'confirm/%' OR key LIKE 'test/%'",
         )
     )

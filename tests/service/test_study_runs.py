@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sqlite3
 import time
 
 import pytest
@@ -23,14 +22,6 @@ def unmirrored(folder):
     """A folder for what is not about MLflow: its library takes seconds to load."""
     folder.variables["TUNELAB_MIRROR"] = "no"
     return folder
-
-
-def mlflow_sql(folder: Folder, query: str) -> list[tuple[object, ...]]:
-    connection = sqlite3.connect(folder.path / "mlflow.db", timeout=10)
-    try:
-        return connection.execute(query).fetchall()
-    finally:
-        connection.close()
 
 
 @pytest.mark.long
@@ -58,11 +49,10 @@ def test_database_command_line_and_mlflow_agree(folder):
         count = sum(trial["end_reason"] == reason for trial in trials)
         assert shown["trials"][reason] == count
 
-    runs = mlflow_sql(folder, RUNS)
+    runs = folder.mlflow_sql(RUNS)
     assert sorted(kind for _, _, kind in runs) == ["study", *["trial"] * 8]
     objectives = dict(
-        mlflow_sql(
-            folder,
+        folder.mlflow_sql(
             "SELECT tags.value, metrics.value FROM metrics JOIN tags ON "
             "tags.run_uuid = metrics.run_uuid AND tags.key = 'tunelab.trial' "
             "WHERE metrics.key = 'objective'",
@@ -71,7 +61,7 @@ def test_database_command_line_and_mlflow_agree(folder):
     assert {int(number): value for number, value in objectives.items()} == {
         trial["number"]: trial["value"] for trial in trials
     }
-    points = mlflow_sql(folder, "SELECT count(*) FROM metrics WHERE key = 'loss/validation'")
+    points = folder.mlflow_sql("SELECT count(*) FROM metrics WHERE key = 'loss/validation'")
     assert points == folder.sql("SELECT count(validation_loss) FROM epochs")
     # Once more: there is nothing to do, and that takes neither workers nor MLflow.
     before = time.monotonic()
@@ -102,7 +92,7 @@ def test_a_signal_stops_in_order_and_the_next_start_goes_on(folder, number, code
     assert folder.sql("SELECT count(*) FROM trials WHERE lost_leases > 0") == [(0,)]
     folder.tunelab("study", "resume", "small")
     folder.check_whole(8)
-    assert {status for _, status, _ in mlflow_sql(folder, RUNS)} <= {"FINISHED", "KILLED"}
+    assert {status for _, status, _ in folder.mlflow_sql(RUNS)} <= {"FINISHED", "KILLED"}
 
 
 @pytest.mark.long
@@ -136,7 +126,7 @@ def test_everything_killed_and_started_again_at_once(folder, n_finished):
     kill_group(process)
     folder.tunelab("study", "start", "small.yaml")
     folder.check_whole(8)
-    runs = mlflow_sql(folder, RUNS)
+    runs = folder.mlflow_sql(RUNS)
     assert sorted(kind for _, _, kind in runs) == ["study", *["trial"] * 8]
     assert "RUNNING" not in {status for _, status, _ in runs}
 
@@ -152,7 +142,7 @@ def test_the_very_first_start_may_be_killed_at_any_moment(tmp_path, seconds):
     kill_group(process)
     folder.tunelab("study", "start", "small.yaml")
     folder.check_whole(3)
-    assert len(mlflow_sql(folder, RUNS)) == 4
+    assert len(folder.mlflow_sql(RUNS)) == 4
 
 
 @pytest.mark.long

@@ -31,7 +31,6 @@ from tunelab.service.open_test import champion_data, with_test_rows
 from tunelab.spec.hyperparameters import Hyperparameters
 from tunelab.spec.study import StudySpec
 from tunelab.storage.checkpoints import DamagedCheckpointError, read_best_weights
-from tunelab.storage.confirmed import Confirmation
 from tunelab.storage.engine import Database
 from tunelab.storage.gate import GateDecision, Outcome
 from tunelab.storage.locks import hold
@@ -90,7 +89,7 @@ def decide_champion(database: Database, study_id: int) -> list[str]:
         DatabaseError: If the database cannot be read or written.
     """
     study = database.fetch(lambda connection: study_by_id(connection, study_id))
-    found = None if study.confirmed is None else Confirmation.from_json(study.confirmed)
+    found = study.confirmation
     if found is None or found.champion is None:
         return []
     number, since = found.champion, found.at
@@ -99,10 +98,8 @@ def decide_champion(database: Database, study_id: int) -> list[str]:
         known = model_of_run(connection, run.id)
         opening = judged(study_openings(connection, study_id), since)
         stored = None if known is None else read_bundle(connection, known.id)
-    if known is not None and study.gate is not None:
-        decision = GateDecision.from_json(study.gate)
-        if decision.at >= since:
-            return []
+    if known is not None and study.decision is not None and study.decision.at >= since:
+        return []
     try:
         bundle = stored or _bundle(database, study, run)
     except (DataError, DamagedCheckpointError) as error:

@@ -15,9 +15,8 @@ from tunelab.errors import DataError
 from tunelab.execution.tasks import load_task
 from tunelab.spec.hyperparameters import Hyperparameters
 from tunelab.storage.checkpoints import DamagedCheckpointError, read_best_weights
-from tunelab.storage.confirmed import Confirmation
 from tunelab.storage.engine import Database
-from tunelab.storage.openings import note_opening, store_scores, study_openings
+from tunelab.storage.openings import judged, note_opening, store_scores, study_openings
 from tunelab.storage.studies import StudyRow, study_by_id
 from tunelab.storage.study_data import study_data
 from tunelab.storage.trials import CONFIRM, TrialRow, study_trials
@@ -40,18 +39,15 @@ def open_test(database: Database, study_id: int) -> list[str]:
         DatabaseError: If the database cannot be read or written.
     """
     study = database.fetch(lambda connection: study_by_id(connection, study_id))
-    found = None if study.confirmed is None else Confirmation.from_json(study.confirmed)
+    found = study.confirmation
     if found is None or found.champion is None:
         return []
     numbers = [found.champion]
     with database.read() as connection:
         (champion,) = study_trials(connection, study_id, numbers=numbers, kind=CONFIRM)
         openings = study_openings(connection, study_id)
-    if any(
-        opening.scores is not None and opening.trial_id == champion.id
-        for opening in openings
-        if opening.opened_at >= found.at
-    ):
+    opening = judged(openings, found.at)
+    if opening is not None and opening.trial_id == champion.id:
         return []
     try:
         return _judge(database, study, champion, f"trial {found.pick} is the pick")

@@ -73,7 +73,7 @@ class StudySummary:
     @property
     def gate(self) -> GateDecision | None:
         """How its model fared against the champion; None while that is not decided."""
-        return None if self.study.gate is None else GateDecision.from_json(self.study.gate)
+        return self.study.decision
 
     @property
     def n_finished(self) -> int:
@@ -155,7 +155,6 @@ def summarize(connection: Connection, study: StudyRow) -> StudySummary:
     confirm = count_trials_alike(connection, study.id, kind=CONFIRM)
     n_confirmed = sum(g.n_trials for g in confirm if g.state is TrialState.FINISHED)
     openings = study_openings(connection, study.id) if confirm else []
-    confirmed = study.confirmed
     finished = tuple(group for group in groups if group.state is TrialState.FINISHED)
     signals: Counter[str] = Counter()
     for group in finished:
@@ -171,7 +170,7 @@ def summarize(connection: Connection, study: StudyRow) -> StudySummary:
         default=defaults[0] if defaults else None,
         epochs_trained=sum(group.n_epochs for group in finished),
         finished=finished,
-        confirmation=None if confirmed is None else Confirmation.from_json(confirmed),
+        confirmation=study.confirmation,
         confirm_runs=(n_confirmed, sum(group.n_trials for group in confirm)),
         openings=tuple(openings),
         n_openings=count_openings(connection, openings[-1].test_digest) if openings else 0,

@@ -11,6 +11,8 @@ from sqlalchemy import Connection, RowMapping, Select, delete, func, insert, sel
 
 from tunelab.errors import NotFoundError, nearest
 from tunelab.storage.checkpoints import delete_state
+from tunelab.storage.confirmed import Confirmation
+from tunelab.storage.gate import GateDecision
 from tunelab.storage.locks import hold
 from tunelab.storage.states import CANCELLED, TIME_OVER, EndReason, Executor, StudyState, TrialState
 from tunelab.storage.tables import studies, trials
@@ -53,6 +55,16 @@ class StudyRow:
     def reference(self) -> str:
         """The same in one word, as commands take it: ``digits#7``."""
         return f"{self.name}#{self.generation}"
+
+    @property
+    def confirmation(self) -> Confirmation | None:
+        """What its confirm stage came to; None while it has not."""
+        return None if self.confirmed is None else Confirmation.from_json(self.confirmed)
+
+    @property
+    def decision(self) -> GateDecision | None:
+        """How its model fared against the champion; None while that is not decided."""
+        return None if self.gate is None else GateDecision.from_json(self.gate)
 
 
 def find_study(connection: Connection, name: str, generation: int | None = None) -> StudyRow | None:

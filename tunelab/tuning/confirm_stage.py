@@ -175,8 +175,7 @@ class ConfirmStage:
                 self._open = {champion.number}
                 return False
             self.notices.append(f"the weights of confirm run {champion.number} are not kept")
-        stored = study_by_id(connection, self._study_id).confirmed
-        before = None if stored is None else Confirmation.from_json(stored)
+        before = study_by_id(connection, self._study_id).confirmation
         if before is not None and found.equals(before):
             self.confirmation = before
             return True

@@ -1,8 +1,6 @@
-"""Planted studies in a real database, which is copied: its schema takes a while to make."""
+"""Planted studies in a real database."""
 
 from __future__ import annotations
-
-import shutil
 
 import pytest
 
@@ -10,17 +8,9 @@ from tunelab.storage.schema import open_database
 from tunelab.tuning import importances
 
 
-@pytest.fixture(scope="session")
-def template(tmp_path_factory):
-    path = tmp_path_factory.mktemp("template") / "tunelab.db"
-    open_database(f"sqlite:///{path}").close()
-    return path
-
-
 @pytest.fixture
-def database(template, tmp_path):
-    shutil.copy(template, tmp_path / "tunelab.db")
-    database = open_database(f"sqlite:///{tmp_path}/tunelab.db")
+def database(sqlite_url):
+    database = open_database(sqlite_url)
     yield database
     database.close()
 

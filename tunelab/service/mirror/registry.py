@@ -33,7 +33,6 @@ from tunelab.service.mirror.messages import CREATED_TAG, GENERATION_TAG, STUDY_T
 from tunelab.service.mirror.registered_models import RegisteredModels, Version
 from tunelab.service.mirror.sent import Sent
 from tunelab.storage.engine import Database
-from tunelab.storage.gate import GateDecision
 from tunelab.storage.mirror_runs import MirrorRun
 from tunelab.storage.models import ModelRow, challenger, champion, latest_model, read_bundle
 from tunelab.storage.studies import StudyRow, study_by_id
@@ -221,8 +220,8 @@ class Registry:
                 scratch=Path(place),
             )
         description = f"{study.title}: trial {own.confirms}, trained again in the confirm stage"
-        if study.gate is not None:
-            description += f". {plain(GateDecision.from_json(study.gate).sentence)}"
+        if study.decision is not None:
+            description += f". {plain(study.decision.sentence)}"
         number = self._models.register(study.name, model_id, run_id, tags, description)
         return Version(number, model_id, tags)
 

@@ -133,7 +133,7 @@ def _send_tables(
     if sender.sent.files == fingerprint:
         return False
     maximize = spec.objective.direction == "maximize"
-    found = None if study.confirmed is None else Confirmation.from_json(study.confirmed)
+    found = study.confirmation
 
     def fill(folder: Path) -> None:
         from tunelab.service.mirror.picture import draw_history

@@ -217,6 +217,5 @@ class Confirmed:
 
 def read_confirmed(connection: Connection, study: StudyRow) -> Confirmed:
     """Read what the study's run is to show of the confirm stage."""
-    found = None if study.confirmed is None else Confirmation.from_json(study.confirmed)
-    gate = None if study.gate is None else GateDecision.from_json(study.gate)
-    return Confirmed(found, study_openings(connection, study.id), gate)
+    openings = study_openings(connection, study.id)
+    return Confirmed(study.confirmation, openings, study.decision)

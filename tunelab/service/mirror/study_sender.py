@@ -185,6 +185,8 @@ class StudySender:
         Raises:
             Exception: Whatever MLflow raises.
         """
+        if study.gate is None:  # it is written together with the model
+            return False
         destination = self._destination
         done = send_model(destination.database, self._tracking.uri, self.run(study))
         if done is None:
