@@ -109,6 +109,9 @@ def on_a_terminal(columns: int, *words: str, code: int = 0, **variables: str) ->
     return seen.decode().replace("\r\n", "\n").splitlines()
 
 
+PRUNED = "rank 2 of 3 at epoch 2: 0.06 is above 0.05"
+
+
 class Maker:
     """Fills a study database through the functions that workers use."""
 
@@ -188,7 +191,7 @@ def digits(maker: Maker) -> StudyRow:
     study = maker.study()
     maker.train(study, [0.9, 0.5, 0.142], EndReason.COMPLETED, Signal.UNFINISHED)
     maker.train(study, [0.8, 0.3, 0.0816, 0.2], EndReason.EARLY_STOPPED, Signal.OVERFITTING)
-    maker.train(study, [0.7, 0.06], EndReason.PRUNED, Signal.LEARNING, "0.06 is above 0.05")
+    maker.train(study, [0.7, 0.06], EndReason.PRUNED, Signal.LEARNING, PRUNED)
     maker.train(study, [1.2, 9.0], EndReason.DIVERGED, Signal.DIVERGED, "train_loss was nan")
     maker.train(study, [0.9], EndReason.FAILED, error="Traceback:\n  boom\x1b[2J")
     return maker.finish(study, StudyState.STOPPED)

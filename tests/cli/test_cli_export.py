@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 import tunelab
-from tests.cli.conftest import mapping
+from tests.cli.conftest import PRUNED, mapping
 from tests.cli.test_cli_confirm import confirmed  # noqa: F401 - a fixture
 from tests.tuning.test_suggestions import complete_spaces, values_of
 from tunelab.errors import NotFoundError
@@ -40,7 +40,7 @@ def test_csv_has_a_row_a_trial_with_numbers_in_full(call, digits):
     assert [row["number"] for row in rows] == ["0", "1", "2", "3", "4", "5"]
     assert rows[1]["value"] == "0.0816"
     assert (rows[1]["end_reason"], rows[1]["verdict"]) == ("early_stopped", "overfitting")
-    assert (rows[2]["end_reason"], rows[2]["reason"]) == ("pruned", "0.06 is above 0.05")
+    assert (rows[2]["end_reason"], rows[2]["reason"]) == ("pruned", PRUNED)
     assert (rows[5]["state"], rows[5]["value"], rows[5]["reason"]) == ("waiting", "", "")
     assert [row["units"] for row in rows] == ["1", "2", "4", "8", "16", "32"]
 

@@ -27,6 +27,8 @@ from tunelab.service.summary import summarize
 from tunelab.storage.states import EndReason, TrialState
 from tunelab.storage.trials import CONFIRM, EpochRow, study_trials
 
+RANK = "rank 14 of 20 at epoch 15: validation_loss 0.4 is above 0.3, the median of 19 trials"
+
 
 class Time:
     """A clock that goes on when it is told to."""
@@ -48,8 +50,9 @@ def study(maker):
 
 def epoch(number, validation_loss, train_loss=0.1):
     return EpochRow(
-        1, number, 0.0, train_loss, validation_loss, 0.9, 0.8, 0.001, 1.0, 1.0, "learning"
-    )
+        1, number, 0.0, train_loss, validation_loss, 0.9, 0.8, 0.001, 1.0, 1.0, "learning",
+        "overfitting? 3/10" if number == 5 else None,
+    )  # fmt: skip
 
 
 def ended(trial, value, end_reason=EndReason.EARLY_STOPPED, **changes):
@@ -72,7 +75,7 @@ def script(study):
         *events,
         TrialFinished(ended(trials[0], 0.2), is_best=True),
         TrialFinished(ended(trials[1], 0.1), is_best=True),
-        TrialFinished(ended(trials[2], 0.4, EndReason.PRUNED, reason="above"), is_best=False),
+        TrialFinished(ended(trials[2], 0.4, EndReason.PRUNED, reason=RANK), is_best=False),
         TrialFinished(ended(trials[3], None, EndReason.DIVERGED, gap=None), is_best=False),
     ]
 
@@ -105,8 +108,8 @@ def test_the_picture_tells_everything_on_a_wide_terminal(board):
     ]  # fmt: skip
     # ln(0.3 / 0.2) / ln(0.8 / 0.2) = 0.29: bar 2 of 0 to 7.
     assert rows[0].split()[2:6] == ["5/30", "0.3000", "+0.200", "█▁▃▃▃"]
-    assert "learning, 3 since its best" in rows[0]
-    assert "behind at epoch 15" in rows[2]
+    assert "overfitting? 3/10" in rows[0]
+    assert "rank 14 of 20  " in rows[2]
     assert "plateau  ★ best" in rows[3]
     assert "★" not in rows[4]
     assert rows[4].endswith("adam 2.9e-3 cosine 2x1 relu d.02 b32")

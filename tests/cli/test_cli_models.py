@@ -65,6 +65,17 @@ def test_list_shows_who_is_champion_and_why(call, place):
     assert json.loads(call("study", "show", "leaving", "--json").out)["gate"]["against"] == 1
 
 
+def test_show_says_what_to_do_with_the_model(call, place):
+    def following(name):
+        return call("study", "show", name).out.splitlines()[-1]
+
+    assert "tunelab model predict leaving DATA.csv" in following("leaving")
+    assert "tunelab model promote leaving 1" in following("leaving#1")
+    call("model", "promote", "leaving", "1")  # whatever the gate has decided
+    assert "tunelab model predict leaving DATA.csv" in following("leaving#1")
+    assert "tunelab model promote leaving 2" in following("leaving")
+
+
 def test_promote_by_hand_keeps_the_reason(call, place):
     ended = call("model", "promote", "leaving", "1", "--reason", "older\x1b[31m, and known")
     assert ended.code == 0

@@ -151,7 +151,7 @@ def test_a_wide_terminal_also_shows_curves_and_reasons(digits):
     # Losses 0.8, 0.3, 0.0816, 0.2; ln(0.3 / 0.0816) / ln(0.8 / 0.0816) is 0.57: bar 4 of 0 to 7.
     assert "█▅▁▄" in best
     assert best.endswith("validation_loss has not improved for 10 epochs")
-    assert "behind at epoch 2" in pruned
+    assert "rank 2 of 3  " in pruned
     assert pruned.endswith("0.06 is above 0.05")
 
 

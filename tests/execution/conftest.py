@@ -133,11 +133,12 @@ class SmallStudy:
         n: int = 1,
         limits: RungLimits | None = None,
         configuration: Hyperparameters = CONFIGURATION,
+        start: int = 0,
     ) -> None:
         with self.database.write() as connection:
             trials = [
                 NewTrial(number, configuration.to_flat(), {}, 7, limits or RungLimits())
-                for number in range(n)
+                for number in range(start, start + n)
             ]
             insert_trials(connection, self.study.id, trials)
 

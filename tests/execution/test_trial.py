@@ -68,13 +68,17 @@ def test_an_overfitting_trial_completes_with_its_best_value_and_can_win(small_st
 def test_a_trial_behind_the_limit_of_its_rung_is_pruned_there(small_study):
     small = small_study()
     limits = RungLimits((10, 20), {10: RungLimit(0.6, 5), 20: RungLimit(0.4, 5)})
-    small.insert(1, limits)
-    (trial,) = run_all(small, ScriptedBackend([(0.5, 0.5 + 1 / e) for e in range(1, 61)]), 1)
+    small.insert(1)
+    small.insert(1, limits, start=1)
+    backend = ScriptedBackend(FLAT, [(0.5, 0.5 + 1 / e) for e in range(1, 61)])
+    _, trial = run_all(small, backend, 2)
     assert trial.end_reason is EndReason.PRUNED
     assert trial.n_epochs == 20
     assert trial.value == pytest.approx(0.55)
     assert trial.rung_values == {"10": pytest.approx(0.6), "20": pytest.approx(0.55)}
-    assert "0.55 at epoch 20 is above 0.4, the median of 5 trials" in trial.reason
+    assert trial.reason == (
+        "rank 2 of 2 at epoch 20: validation_loss 0.55 is above 0.4, the median of 5 trials"
+    )
 
 
 def test_a_loss_that_is_no_number_diverges_with_the_last_finite_best(small_study):

@@ -27,7 +27,7 @@ from tunelab.storage.schema import (
     upgrade_database,
 )
 from tunelab.storage.studies import all_studies
-from tunelab.storage.trials import study_trials
+from tunelab.storage.trials import study_trials, trial_curve
 
 NEXT = """
 import sqlalchemy as sa
@@ -226,8 +226,9 @@ def test_a_database_from_before_the_confirm_stage_keeps_its_trials(tmp_path):
     path = tmp_path / "tunelab.db"
     folder = tmp_path / "migrations"
     shutil.copytree(Path(tunelab.storage.__file__).parent / "migrations", folder)
-    for name in ("0003_confirm.py", "0004_models.py"):
-        (folder / "versions" / name).unlink()
+    for migration in (folder / "versions").glob("0*.py"):
+        if migration.name > "0003":
+            migration.unlink()
     url = f"sqlite:///{path}"
     old = open_database(url, schema=Schema(folder, "0002"))
     with old.write() as connection:
@@ -242,6 +243,10 @@ def test_a_database_from_before_the_confirm_stage_keeps_its_trials(tmp_path):
             " end_reason, created_at) VALUES (1, 'trial', 0, 'finished', '{\"units\": 4}', '{}',"
             " 7, '{}', 0, 1, 0, 1, 3, 0.25, 'completed', 1.0)"
         )
+        connection.exec_driver_sql(
+            "INSERT INTO epochs (trial_id, epoch, recorded_at, learning_rate, seconds, signal)"
+            " VALUES (1, 1, 1.0, 0.1, 0.5, 'learning')"
+        )
     old.close()
     upgraded = upgrade_database(url)
     assert (upgraded.before, upgraded.after) == ("0002", HEAD)
@@ -255,4 +260,6 @@ def test_a_database_from_before_the_confirm_stage_keeps_its_trials(tmp_path):
         )  # fmt: skip
         assert study_trials(connection, study.id, kind="confirm") == []
         assert study_openings(connection, study.id) == []
+        (epoch,) = trial_curve(connection, trial.id)
+        assert (epoch.signal, epoch.suspicion) == ("learning", None)
     database.close()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from tunelab.training.monitor import PRESETS, Criteria, Monitor, Signal, Verdict, replay
+from tunelab.training.monitor import PRESETS, Criteria, Monitor, Signal, Suspicion, Verdict, replay
 from tunelab.training.records import EpochRecord
 
 UNSMOOTHED = Criteria(smoothing=0.0)
@@ -48,6 +48,40 @@ def planted_onset(at: int, rise: float, n: int = 200) -> tuple[list[float], list
     validation = [0.9 + 0.1 * (at - k) if k <= at else 0.9 + rise for k in range(1, n + 1)]
     train = [0.8 - 0.02 * (k - at) if k - at < 35 else 0.1 for k in range(1, n + 1)]
     return train, validation
+
+
+# suspicion ------------------------------------------------------------------------------------
+
+
+def test_a_rising_loss_is_suspected_of_overfitting_until_patience_runs_out():
+    # GL = 22 %: over gl_patience, under gl_limit. Epoch 12 is the best, patience is 20.
+    given = verdicts(*planted_onset(12, rise=0.2), criteria=UNSMOOTHED)
+    assert [verdict.suspicion for verdict in given[:14]] == [None] * 14
+    assert [str(verdict.suspicion) for verdict in given[14:31]] == [
+        f"overfitting? {wait}/20" for wait in range(3, 20)
+    ]
+    assert (given[-1].signal, given[-1].suspicion) == (Signal.OVERFITTING, None)
+
+
+def test_persisting_overfitting_is_the_nearer_stop():
+    # GL = 67 %: over gl_limit from epoch 13 on, for gl_epochs = 10.
+    given = verdicts(*planted_onset(12, rise=0.6), criteria=UNSMOOTHED)
+    assert str(given[14].suspicion) == "overfitting? 3/10"
+    assert (given[-1].signal, given[-1].epoch) == (Signal.OVERFITTING, 22)
+
+
+def test_a_flat_loss_is_suspected_of_a_plateau_or_of_underfitting():
+    for train, signal in ((0.5, Signal.PLATEAU), (0.7, Signal.UNDERFITTING)):
+        given = verdicts([train] * 60, [0.9] * 60, criteria=UNSMOOTHED)
+        assert given[-1].signal is signal  # at epoch 21: patience is 20
+        assert given[-2].suspicion == Suspicion(signal, 19, 20)
+
+
+def test_a_run_that_improves_again_is_suspected_no_more():
+    loss = [0.9, *[0.8] * 15, 0.7, 0.7]
+    given = verdicts([0.5] * 18, loss, criteria=UNSMOOTHED)
+    assert str(given[15].suspicion) == "plateau? 14/20"
+    assert given[16].suspicion is None
 
 
 # overfitting -----------------------------------------------------------------------------------

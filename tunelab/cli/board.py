@@ -200,28 +200,6 @@ class Board:
         since = self.best_since
         return since is not None and self._clock() - since < _NEW_SECONDS
 
-    def epochs_since_best(self, state: TrialState) -> int | None:
-        """Epochs that a running trial has not beaten its best; None before its first epoch.
-
-        A monitor's small print (which epochs count as better) is left to the monitor: this is
-        what a person sees in the curve.
-        """
-        objective = self._known.spec.objective
-        sign = -1.0 if objective.direction == "maximize" else 1.0
-        by_loss = objective.metric == "validation_loss"
-        values = {
-            number: epoch.validation_loss if by_loss else epoch.validation_score
-            for number, epoch in state.epochs.items()
-        }
-        finite = {number: sign * value for number, value in values.items() if value is not None}
-        if not finite:
-            return None
-        best = min(sorted(finite), key=lambda number: finite[number])
-        earlier = state.trial.value
-        if earlier is not None and state.trial.best_epoch and sign * earlier < finite[best]:
-            best = state.trial.best_epoch
-        return state.n_epochs - best
-
     @property
     def _known(self) -> StudySummary:
         if self.summary is None:

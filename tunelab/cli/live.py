@@ -139,9 +139,7 @@ def _verdict(board: Board, row: TrialState) -> str:
         return remark(row.trial) + (star if _is_best(board, row) else "")
     if row.last is None:
         return "starting"
-    waited = board.epochs_since_best(row) or 0
-    since = f", {waited} since its best" if waited >= 3 else ""
-    return row.last.signal.replace("_", " ") + since
+    return row.last.suspicion or row.last.signal.replace("_", " ")
 
 
 def _bar(board: Board, width: int) -> Text:

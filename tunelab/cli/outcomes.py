@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from tunelab.storage.states import TIME_OVER, EndReason
+from tunelab.storage.states import EndReason
 from tunelab.storage.trials import SEARCH, TrialRow, TrialsAlike
 
 STYLES = {
@@ -57,7 +57,8 @@ def state_word(trial: TrialRow) -> str:
 def remark(trial: TrialRow) -> str:
     """The verdict of a finished trial, in a few words."""
     if trial.end_reason is EndReason.PRUNED:
-        return TIME_OVER if trial.reason == TIME_OVER else f"behind at epoch {trial.n_epochs}"
+        # "rank 14 of 20 at epoch 8: ...": the epoch stands in a column of its own.
+        return (trial.reason or "pruned").partition(" at epoch ")[0]
     if trial.end_reason is EndReason.DIVERGED:
         return f"diverged at epoch {trial.n_epochs}"
     if trial.end_reason is EndReason.FAILED:

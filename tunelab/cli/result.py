@@ -24,6 +24,7 @@ from tunelab.spec.study import StudySpec
 from tunelab.spec.tables import GRID
 from tunelab.storage.confirmed import Finalist
 from tunelab.storage.engine import Database
+from tunelab.storage.models import champion, latest_model
 from tunelab.storage.states import StudyState, TrialState
 from tunelab.storage.studies import StudyRow, earlier_study, find_study
 from tunelab.storage.trials import EpochRow, TrialRow, study_trials, trial_curve
@@ -49,6 +50,7 @@ class Result:
         earlier: The generation before it; None if there is none.
         learned: What its trials say about its space; None while it runs.
         is_latest: Whether its name alone means this generation.
+        is_champion: Whether its model holds the title; None if it has no model.
     """
 
     summary: StudySummary
@@ -58,6 +60,7 @@ class Result:
     earlier: StudySummary | None = None
     learned: Learned | None = None
     is_latest: bool = True
+    is_champion: bool | None = None
 
 
 def read_result(
@@ -84,7 +87,15 @@ def read_result(
     is_latest = latest is not None and latest.id == study.id
     pick = _picked(connection, summary)
     outcomes = count_outcomes(summary.finished)
-    return Result(summary, outcomes, epoch, pick, earlier, known, is_latest)
+    is_champion = _is_champion(connection, study)
+    return Result(summary, outcomes, epoch, pick, earlier, known, is_latest, is_champion)
+
+
+def _is_champion(connection: Connection, study: StudyRow) -> bool | None:
+    own, holder = latest_model(connection, study.id), champion(connection, study.name)
+    if own is None:
+        return None
+    return holder is not None and holder.id == own.id
 
 
 def _picked(connection: Connection, summary: StudySummary) -> TrialRow | None:
@@ -275,6 +286,10 @@ def _next(result: Result) -> Text:
         shown = result.pick or summary.best
         commands.append(f"tunelab study trial {name} {shown.number}")
         commands.append(f"tunelab study report {name}")
+        if result.is_champion is not None:
+            predicts = f"predict {clean(study.name)} DATA.csv"  # with the champion
+            promotes = f"promote {clean(study.name)} {study.generation}"
+            commands.append(f"tunelab model {predicts if result.is_champion else promotes}")
         commands.append("tunelab ui")
     line = labelled("next")
     one_line = "    ".join(commands)

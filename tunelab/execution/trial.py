@@ -158,7 +158,7 @@ def run_trial(
         # Nothing continues from a trial's last epoch, so it takes no checkpoint.
         time_is_over = recorder.record(record, verdict, None if ends else snapshot)
         if ends or time_is_over:
-            end_reason, reason = _end(task, verdict, limit)
+            end_reason, reason = _end(task, verdict, limit, recorder)
             return Outcome(
                 end_reason=end_reason,
                 reason=reason,
@@ -176,19 +176,27 @@ def run_trial(
     return None
 
 
-def _end(task: Task, verdict: Verdict, limit: RungLimit | None) -> tuple[EndReason, str]:
+def _end(
+    task: Task, verdict: Verdict, limit: RungLimit | None, recorder: Recorder
+) -> tuple[EndReason, str]:
     """Why the trial ended, and the sentence that says so."""
     if verdict.signal is Signal.DIVERGED:
         return EndReason.DIVERGED, verdict.reason
     if verdict.stop:
         return EndReason.EARLY_STOPPED, verdict.reason
     if limit is not None:
-        metric = task.spec.objective.metric
+        metric, pruner = task.spec.objective.metric, task.spec.search.pruner
+        standing = recorder.standing(
+            verdict.epoch,
+            verdict.best_value,
+            metric=metric,
+            completed_only=pruner.compares_completed_only,
+        )
         best = "no finite value" if verdict.best_value is None else f"{verdict.best_value:.4g}"
         worse = "below" if task.maximize else "above"
         return EndReason.PRUNED, (
-            f"{metric} {best} at epoch {verdict.epoch} is {worse} {limit.value:.4g}, "
-            f"{task.spec.search.pruner.standard} of {limit.n_trials} trials"
+            f"{standing} at epoch {verdict.epoch}: {metric} {best} is {worse} {limit.value:.4g}, "
+            f"{pruner.standard} of {limit.n_trials} trials"
         )
     if verdict.epoch == task.spec.search.max_epochs:
         return EndReason.COMPLETED, verdict.reason

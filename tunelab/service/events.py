@@ -196,5 +196,6 @@ def epoch_json(epoch: EpochRow) -> dict[str, Any]:
         "gradient_norm": epoch.gradient_norm,
         "seconds": epoch.seconds,
         "verdict": epoch.signal,
+        "suspicion": epoch.suspicion,
         "recorded_at": epoch.recorded_at,
     }

@@ -323,6 +323,11 @@ class PrunerSpec(Part):
             share = f"1/{self.reduction_factor}"
         return f"the worst of the best {share}"
 
+    @property
+    def compares_completed_only(self) -> bool:
+        """Whether trials that were pruned, or run, are no measure for others."""
+        return self.name != "successive_halving"
+
     def to_mapping(self) -> dict[str, Any]:
         """The name and the settings that the pruner has."""
         mapping = super().to_mapping()

@@ -32,6 +32,7 @@ from tunelab.storage.leases import GRACE_SECONDS
 from tunelab.storage.owners import Owner
 from tunelab.storage.queues import Queue, StudyQueue
 from tunelab.storage.rungs import RungLimits
+from tunelab.storage.standings import Standing, standing
 from tunelab.storage.states import EndReason, TrialState
 from tunelab.storage.tables import epochs, trials
 from tunelab.storage.trials import CONFIRM, delete_later_epochs
@@ -131,6 +132,22 @@ class Recorder:
         asked_to_stop = self._database.attempt(write)
         self._written()
         return asked_to_stop
+
+    def standing(
+        self, epoch: int, best: float | None, *, metric: str, completed_only: bool
+    ) -> Standing:
+        """Where the trial stands at ``epoch``, a rung; see :func:`standings.standing`."""
+        return self._database.fetch(
+            lambda connection: standing(
+                connection,
+                self.claim.trial_id,
+                epoch,
+                best,
+                metric=metric,
+                maximize=self._maximize,
+                completed_only=completed_only,
+            )
+        )
 
     def finish(
         self, outcome: Outcome, successor: Owner | None, queue: Queue | None = None
@@ -311,6 +328,7 @@ def _epoch_row(trial_id: int, record: EpochRecord, verdict: Verdict) -> dict[str
         "gradient_norm": _finite(record.gradient_norm),
         "seconds": record.seconds,
         "signal": str(verdict.signal),
+        "suspicion": None if verdict.suspicion is None else str(verdict.suspicion),
     }
 
 

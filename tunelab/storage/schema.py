@@ -23,7 +23,7 @@ from tunelab.storage.files import new_file
 from tunelab.storage.locks import hold
 from tunelab.storage.outages import Patience
 
-HEAD = "0004"  # the newest migration under migrations/versions; a test compares the two
+HEAD = "0005"  # the newest migration under migrations/versions; a test compares the two
 VERSION_TABLE = "tunelab_version"  # not Alembic's default name, which MLflow and Optuna use
 
 _version = Table(VERSION_TABLE, MetaData(), Column("version_num", String(32)))

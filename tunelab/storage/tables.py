@@ -134,6 +134,7 @@ epochs = Table(
     Column("gradient_norm", Double),
     Column("seconds", Double, nullable=False),  # kept likewise
     Column("signal", String(20), nullable=False),
+    Column("suspicion", String(40)),  # the stop that a learning trial heads for, as people read it
     sqlite_with_rowid=False,
 )
 

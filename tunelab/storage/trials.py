@@ -71,6 +71,7 @@ class EpochRow:
     gradient_norm: float | None
     seconds: float
     signal: str
+    suspicion: str | None = None
 
 
 SEARCH_FIRST = (trials.c.kind.desc(), trials.c.number)  # "trial" stands before "confirm"

@@ -10,6 +10,15 @@
 
 from tunelab.training.monitor.criteria import PRESETS, Criteria
 from tunelab.training.monitor.observer import Monitor, ScoreDirection, replay
-from tunelab.training.monitor.verdict import Signal, Verdict
+from tunelab.training.monitor.verdict import Signal, Suspicion, Verdict
 
-__all__ = ["PRESETS", "Criteria", "Monitor", "ScoreDirection", "Signal", "Verdict", "replay"]
+__all__ = [
+    "PRESETS",
+    "Criteria",
+    "Monitor",
+    "ScoreDirection",
+    "Signal",
+    "Suspicion",
+    "Verdict",
+    "replay",
+]

@@ -12,10 +12,12 @@ from tunelab.training.monitor.criteria import PRESETS, Criteria
 from tunelab.training.monitor.curves import Curves
 from tunelab.training.monitor.plan import make_plan
 from tunelab.training.monitor.reasons import Reasons
-from tunelab.training.monitor.verdict import Signal, Verdict
+from tunelab.training.monitor.verdict import Signal, Suspicion, Verdict
 from tunelab.training.records import EpochRecord
 
 ScoreDirection = Literal["maximize", "minimize"]
+
+_LEAST_SUSPICIOUS = 3  # epochs: curves of minibatch training are rough, one or two are no sign
 
 
 class Monitor:
@@ -199,16 +201,12 @@ class Monitor:
             curves.overfitting_epochs >= criteria.gl_epochs
             and epoch - curves.best_epoch >= criteria.best_age
         )
-        if persists or (
-            out_of_patience and curves.is_above_lowest(criteria.gl_patience, criteria.gl_floor)
-        ):
+        if persists or (out_of_patience and self._has_risen):
             return Signal.OVERFITTING, criteria.early_stopping
 
         stop = out_of_patience and criteria.early_stopping
         at_end = epoch == self._max_epochs
-        if (stop or at_end) and (
-            curves.lowest_train > criteria.underfitting_share * curves.baseline_loss
-        ):
+        if (stop or at_end) and self._has_learned_little:
             return Signal.UNDERFITTING, stop
         if out_of_patience:
             return Signal.PLATEAU, stop
@@ -217,6 +215,30 @@ class Monitor:
             if fell > criteria.unfinished_delta * curves.late_loss:
                 return Signal.UNFINISHED, False
         return Signal.LEARNING, False
+
+    @property
+    def _has_risen(self) -> bool:
+        """Whether running out of patience now would be overfitting."""
+        return self._curves.is_above_lowest(self._criteria.gl_patience, self._criteria.gl_floor)
+
+    @property
+    def _has_learned_little(self) -> bool:
+        """Whether ending now would be underfitting."""
+        curves = self._curves
+        return curves.lowest_train > self._criteria.underfitting_share * curves.baseline_loss
+
+    def _suspicion(self) -> Suspicion | None:
+        """The stop that is nearest if the run goes on like this."""
+        curves, criteria = self._curves, self._criteria
+        signal = Signal.PLATEAU
+        if self._has_risen:
+            signal = Signal.OVERFITTING
+        elif self._has_learned_little:
+            signal = Signal.UNDERFITTING
+        patience = Suspicion(signal, curves.wait, self._plan.patience[curves.epoch - 1])
+        rise = Suspicion(Signal.OVERFITTING, curves.overfitting_epochs, criteria.gl_epochs)
+        nearest_stop = max(patience, rise, key=lambda sign: sign.epochs / sign.limit)
+        return nearest_stop if nearest_stop.epochs >= _LEAST_SUSPICIOUS else None
 
     def _verdict(self, signal: Signal, *, stop: bool, is_best: bool, reason: str) -> Verdict:
         curves = self._curves
@@ -230,6 +252,7 @@ class Monitor:
             onset=curves.onset if signal is Signal.OVERFITTING else None,
             gap=curves.best_loss - curves.best_train if curves.best_epoch else None,
             reason=reason,
+            suspicion=self._suspicion() if signal is Signal.LEARNING else None,
         )
 
 

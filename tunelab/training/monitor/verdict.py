@@ -31,6 +31,27 @@ class Signal(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Suspicion:
+    """The stop that a learning run heads for, and how far it has come.
+
+    >>> str(Suspicion(Signal.OVERFITTING, 3, 10))
+    'overfitting? 3/10'
+
+    Attributes:
+        signal: What the run would end with.
+        epochs: For how many epochs running its sign has been there.
+        limit: At how many of them the monitor stops.
+    """
+
+    signal: Signal
+    epochs: int
+    limit: int
+
+    def __str__(self) -> str:
+        return f"{self.signal}? {self.epochs}/{self.limit}"
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """The monitor's conclusion after one epoch.
 
@@ -46,6 +67,7 @@ class Verdict:
             else None. Differs from ``best_epoch`` only where a score is the objective.
         gap: validation_loss - train_loss at ``best_epoch``; None while there is none.
         reason: One sentence with its numbers.
+        suspicion: While learning, the stop that this run heads for; None if there is no sign.
     """
 
     signal: Signal
@@ -57,3 +79,4 @@ class Verdict:
     onset: int | None
     gap: float | None
     reason: str
+    suspicion: Suspicion | None = None
