@@ -15,37 +15,33 @@ the test extra installed::
   product's own; their time between a trial and the next, from when all have one until the last is
   claimed. Then more workers and shorter trials, to see where it ends.
 
-Measured on two cores that others used as well, at a load between 4 and 13, so most times say more
-about the machine than about the service; single runs where nothing else is said:
+Measured on two cores that did nothing else; single runs where nothing else is said:
 
-================================================== ================= ====
-figure                                             PostgreSQL        bar
-================================================== ================= ====
-trials a second, 2 workers beside 1, quiet         1.61, 1.67 times  1.9
-two bare processes beside one, of these            1.92, 1.97 times
-share of their time in which workers have a trial  97.6 to 99.1 %
-commits a trial, trials of 2 s                     4.8               10
-reading transactions a trial, rolled back: polls   18
-trials of no time a second, 8 workers, 3 rounds    97, 106, 110      50
-lock errors, trials done twice                     0, 0              0
-idle share of 100 workers, 5 s, random             2.5, 6.2, 10.0 %  5
-of it without a trial to be had                    0.0 to 0.8 %
-idle share of 100 workers, 2 s, random             5.0 %
-idle share of 100 workers, 5 s, tpe                18 %              5
-================================================== ================= ====
+================================================== ==================================== ====
+figure                                             PostgreSQL                           bar
+================================================== ==================================== ====
+trials a second, 2 workers beside 1, 5 rounds      1.91 times (1.76 to 2.20)            1.9
+two bare processes beside one, of these            1.94 times (1.90 to 1.98)
+share of their time in which workers have a trial  98.7 to 99.0 %
+commits a trial, trials of 0.9 s                   3.9                                  10
+reading transactions a trial, rolled back: polls   8.9
+trials of no time a second, 8 workers, 3 rounds    116, 132, 133                        50
+lock errors, trials done twice                     0, 0                                 0
+idle share of 100 workers, 5 s, random             2.1, 2.2, 2.6 %                      5
+idle share of 100 workers, 5 s, tpe                1.7, 2.2, 5.0 %                      5
+of it without a trial to be had, tpe               0.0 to 0.6 %
+idle share of 100 workers, 2 s                     random 3.3 %, tpe 32 %
+idle share of 200 workers, 5 s                     random 11 %, tpe 59 %
+================================================== ==================================== ====
 
-A worker has a trial for 98.5 % of its time in either case, but with two at work a trial takes
-1.06 s instead of 0.89 s. Two studies that share nothing but the machine slow each other by some
-12 %, measured once; the bare arithmetic, whose arrays stay in a core's own cache, does not show it.
-A profiler was attached at the 6.2 %; another study ran beside the 10.0 %. On SQLite 48, 65 and 79
-trials of no time a second pass, without lock errors or trials done twice; scaling was not measured
-there. Of 200 workers with trials of 5 s and tpe, 64 % idle.
+On SQLite 48, 65 and 79 trials of no time a second pass, without lock errors or trials done twice;
+scaling was not measured there.
 
-Where the limit lies: with the random sampler not at the coordinator. It takes 4 to 7 ms of CPU a
-trial, which would be some 150 trials a second; 48 were measured, where the simulated workers took
-18 ms of CPU each on the same two cores. With TPE it is the coordinator: it takes 40 ms a trial,
-nearly all of it Optuna's arithmetic, with up to 600 trials known and 100 under way. That would be
-25 trials a second with a core of its own; with the share of one that it had here, it was 16.
+Where the limit lies: with the random sampler at the machine. The coordinator takes 5 ms of CPU a
+trial, which would be 200 trials a second; 85 were measured, where the simulated workers took 23 ms
+of CPU each on the same two cores. With TPE it is the coordinator, at some 35 to 40 trials a second:
+20 ms a trial with up to 600 trials known and 100 under way, nearly all of it Optuna's arithmetic,
+and more with every trial that is known.
 
 A ``*`` marks what misses its bar. A worker holds two sessions, its own and its beat's: a server
 for a hundred needs ``max_connections`` above 200.

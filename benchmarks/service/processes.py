@@ -95,7 +95,7 @@ class Service:
     def wait(self, name: str, seconds: float = 300.0) -> list[Trial]:
         """The trials of a study, when it has ended."""
         ended = f"SELECT state = 'finished' FROM studies WHERE name = '{name}'"
-        self.folder.wait_for(ended, seconds)
+        self.folder.wait_for(ended, seconds, pause=0.25)  # to look costs those who work
         query = (
             "SELECT number, trials.started_at, trials.ended_at, attempts, n_epochs FROM trials "
             "JOIN studies ON studies.id = study_id WHERE name = ? ORDER BY number"

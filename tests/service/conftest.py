@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -39,6 +40,14 @@ space:
   batch_size: [16, 32]
 confirm: off
 """
+
+Session = psycopg.Connection[Any] | sqlite3.Connection
+
+
+def _rows(session: Session, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    if isinstance(session, psycopg.Connection):
+        query = query.replace("?", "%s")
+    return session.execute(query, values).fetchall()
 
 
 class Folder:
@@ -89,15 +98,14 @@ class Folder:
         return json.loads(self.tunelab(*arguments, "--json", timeout=timeout))
 
     def sql(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        with contextlib.closing(self._session()) as session:
+            return _rows(session, query, values)
+
+    def _session(self) -> Session:
         url = self.variables.get("TUNELAB_DATABASE_URL")
         if url is not None:
-            with psycopg.connect(url.replace("+psycopg", "")) as session:
-                return session.execute(query.replace("?", "%s"), values).fetchall()
-        connection = sqlite3.connect(self.path / "tunelab.db", timeout=10)
-        try:
-            return connection.execute(query, values).fetchall()
-        finally:
-            connection.close()
+            return psycopg.connect(url.replace("+psycopg", ""), autocommit=True)
+        return sqlite3.connect(self.path / "tunelab.db", timeout=10)
 
     def mlflow_sql(self, query: str) -> list[tuple[Any, ...]]:
         connection = sqlite3.connect(self.path / "mlflow.db", timeout=10)
@@ -106,17 +114,21 @@ class Folder:
         finally:
             connection.close()
 
-    def wait_for(self, query: str, seconds: float = 40.0) -> None:
+    def wait_for(self, query: str, seconds: float = 40.0, pause: float = 0.02) -> None:
         """Wait until ``query`` gives a row whose first column is true."""
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            try:
-                rows = self.sql(query)
-            except (sqlite3.OperationalError, psycopg.Error):  # no database or no table yet
-                rows = []
-            if rows and rows[0][0]:
-                return
-            time.sleep(0.02)
+        with contextlib.ExitStack() as sessions:
+            session = None  # one for all: a server forks for each
+            while time.monotonic() < deadline:
+                try:
+                    if session is None:
+                        session = sessions.enter_context(contextlib.closing(self._session()))
+                    rows = _rows(session, query)
+                except (sqlite3.OperationalError, psycopg.Error):  # no database or no table yet
+                    rows, session = [], None
+                if rows and rows[0][0]:
+                    return
+                time.sleep(pause)
         raise AssertionError(f"never true: {query}")
 
     def wait_for_trainer(self, study_id: int = 1) -> int:

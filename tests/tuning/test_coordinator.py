@@ -22,6 +22,7 @@ from tunelab.storage.studies import mark_ended, mark_started, update_study
 from tunelab.storage.tables import leases, trials
 from tunelab.training.records import EpochRecord
 from tunelab.tuning.coordinator import MAX_AHEAD, Progress
+from tunelab.tuning.optuna_study import OptunaStudy
 
 
 def states(study):
@@ -85,7 +86,7 @@ def test_several_workers_find_a_trial_waiting_each(searched):
     study = searched(100)
     coordinator = study.coordinator(4)
     coordinator.tick()
-    assert numbers(study) == [0, 1, 2, 3, 4]
+    assert numbers(study) == [0, 1, 2, 3, 4, 5]  # in two ticks of 0.2 s, two of them end
     study.run(coordinator, *(study.worker() for _ in range(4)))
     assert len(study.trials) == 100
 
@@ -94,7 +95,7 @@ def test_short_trials_are_asked_for_ahead_but_within_bounds(searched):
     study = searched(60)
     coordinator = study.coordinator(2)
     worker = study.worker()
-    assert coordinator.poll_seconds == pytest.approx(0.1)
+    assert coordinator.poll_seconds == pytest.approx(0.2)
     outstanding = []
     for _ in range(40):
         coordinator.tick()
@@ -106,6 +107,32 @@ def test_short_trials_are_asked_for_ahead_but_within_bounds(searched):
     assert outstanding[0] == 3
     assert max(outstanding) == outstanding[-1] == 2 * MAX_AHEAD
     assert coordinator.poll_seconds == pytest.approx(0.02)
+
+
+def test_behind_many_workers_a_quarter_of_their_trials_wait_handed_out_as_they_are_proposed(
+    searched, monkeypatch
+):
+    study = searched(100)
+    coordinator = study.coordinator(20)
+    propose = OptunaStudy.propose
+
+    def slowly(optuna_study):
+        study.clock.now += 0.03
+        return propose(optuna_study)
+
+    monkeypatch.setattr(OptunaStudy, "propose", slowly)
+    coordinator.tick()
+    worker = study.worker()
+    while worker.step():
+        pass
+    with study.database.write() as connection:  # so long that two ticks end few such trials
+        connection.execute(update(trials).values(started_at=trials.c.ended_at - 30.0))
+    stored = []
+    for _ in range(7):
+        coordinator.tick()
+        stored.append((len(study.trials) - 4, coordinator.poll_seconds))
+    # 0.1 s are over after the fourth proposal; the workers get what is there by then.
+    assert stored == [(4, 0), (8, 0), (12, 0), (16, 0), (20, 0), (24, 0), (25, 0.2)]
 
 
 def test_where_ticks_are_rare_more_trials_are_asked_for_ahead(searched):

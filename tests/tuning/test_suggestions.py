@@ -21,6 +21,7 @@ from tests.tuning.conftest import SPACE, same_configuration
 from tunelab.spec.default_space import complete_space, default_configuration, default_value
 from tunelab.spec.space import Choice, Fixed, FloatRange, IntRange
 from tunelab.spec.space_reader import read_space
+from tunelab.tuning.groups import Groups
 from tunelab.tuning.samplers import trial_sampler, trial_seed
 from tunelab.tuning.suggest import preset_trial, suggest_from
 
@@ -92,7 +93,7 @@ def test_a_chosen_configuration_comes_back_from_its_parameters(space, data):
 @unhurried
 @given(complete_spaces(), st.integers(0, 2**32 - 1))
 def test_every_space_is_sampled_within_its_bounds_and_on_its_grid(space, seed):
-    study = optuna.create_study(sampler=trial_sampler("random", seed, 1))
+    study = optuna.create_study(sampler=trial_sampler("random", Groups(), seed, 1))
     trial = study.ask()
     configuration, answers = asked(space, suggest_from(trial))
     for name, (dimension, value) in answers.items():
@@ -158,7 +159,7 @@ def test_an_optional_range_is_off_about_half_the_time():
 
 
 def draw(sampler, seed, number):
-    study = optuna.create_study(sampler=trial_sampler(sampler, seed, number))
+    study = optuna.create_study(sampler=trial_sampler(sampler, Groups(), seed, number))
     return study.ask().suggest_float("x", 0, 1)
 
 

@@ -18,22 +18,18 @@ from enum import Enum
 
 from sqlalchemy import Connection
 
-from tunelab.datasets import load_training_data
 from tunelab.spec.study import StudySpec
-from tunelab.spec.tables import GRID, LOSSES
+from tunelab.spec.tables import GRID
 from tunelab.storage.claims import Death, has_lost, requeue_lost
 from tunelab.storage.clock import database_time
-from tunelab.storage.earlier import best_of_earlier
 from tunelab.storage.engine import Database
 from tunelab.storage.leases import BEAT_SECONDS, Lease, renew_lease
-from tunelab.storage.models import champion_configuration
 from tunelab.storage.owners import Owner
 from tunelab.storage.states import (
     CANCELLED,
     STOPPED,
     TIME_OVER,
     EndReason,
-    Executor,
     StudyState,
     TrialState,
 )
@@ -44,7 +40,6 @@ from tunelab.storage.studies import (
     study_by_id,
     update_study,
 )
-from tunelab.storage.study_data import study_data
 from tunelab.storage.trials import (
     CONFIRM,
     NewTrial,
@@ -55,16 +50,16 @@ from tunelab.storage.trials import (
     study_trials,
 )
 from tunelab.tuning.confirm_stage import ConfirmStage, LostStageError
-from tunelab.tuning.flatness import Flat, Flatness
+from tunelab.tuning.flatness import Flat, study_flatness
 from tunelab.tuning.optuna_study import OptunaStudy
 from tunelab.tuning.pruners import EndedTrial, make_pruner
 from tunelab.tuning.running_trials import RunningTrials
 from tunelab.tuning.samplers import trial_seed
-from tunelab.tuning.standard_errors import ValidationRows, standard_error
-from tunelab.tuning.warm_start import Configuration, fitting
+from tunelab.tuning.warm_start import learned_before
 
-POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.02, 0.1
+POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.02, 0.2
 HOUSEKEEPING_SECONDS = 0.5
+_PROPOSING_SECONDS = 0.1  # at a time: what has been proposed is handed out before any more
 LIMITS_SECONDS = 1.0  # between two times that running trials get new limits: workers read as often
 _AWAY_SECONDS = 10.0  # without housekeeping: an outage, or a machine that slept
 MAX_AHEAD = 8  # trials that run or wait for each worker, at most
@@ -123,7 +118,7 @@ class Coordinator:
             sampler=spec.search.sampler,
             seed=spec.search.seed,
             maximize=maximize,
-            first=_learned(database, study, spec),
+            first=learned_before(database, study, spec),
         )
         self._pruner = make_pruner(spec.search.pruner, spec.search.max_epochs, maximize=maximize)
         # With one worker, no other trial runs.
@@ -136,7 +131,9 @@ class Coordinator:
                 metric=spec.objective.metric,
                 maximize=maximize,
             )
-        self._flatness = _flatness(database, spec, study) if spec.search.stop_when_flat else None
+        self._flatness = (
+            study_flatness(database, study, spec) if spec.search.stop_when_flat else None
+        )
         self._flat: Flat | None = None
         self._seconds_before = study.running_seconds
         self._started = time.monotonic()
@@ -149,6 +146,7 @@ class Coordinator:
         self._trial_seconds = 1.0  # of the trials that ended lately
         self._tick_seconds = POLL_SECONDS  # from one tick to the next, lately
         self._ticked = math.nan
+        self._has_more = False  # trials to propose without waiting
         self._proposed: list[NewTrial] = []  # and not yet stored
         self._renewed = self._kept_house = self._came_back = self._limited = -math.inf
         self._kept_house_at = math.inf  # by the database's clock
@@ -176,8 +174,10 @@ class Coordinator:
 
     @property
     def poll_seconds(self) -> float:
-        """How long to wait between ticks: a tenth of a trial, within limits."""
-        return min(max(POLL_SECONDS, 0.1 * self._trial_seconds), _LONGEST_POLL_SECONDS)
+        """How long to wait between ticks: a fifth of a trial, within limits."""
+        if self._has_more:
+            return 0.0
+        return min(max(POLL_SECONDS, 0.2 * self._trial_seconds), _LONGEST_POLL_SECONDS)
 
     def tick(self) -> Progress:
         """Do what there is to do now, and return at once.
@@ -196,8 +196,7 @@ class Coordinator:
         self._collect()
         if self._n_workers > 1:
             self._tell(list(self._ended))
-        if not self._time_is_over:
-            self._proposed += self._propose()
+        self._proposed += self._propose()
         if self._proposed:
             if not self._database.attempt(self._insert_proposed):
                 return Progress.SUPERSEDED
@@ -370,8 +369,14 @@ class Coordinator:
             self._flatness.observe(row.number, row.value)
 
     def _propose(self) -> list[NewTrial]:
+        """What to propose now; no more than a short time's work at once."""
         new: list[NewTrial] = []
-        while self._next < self._n_total and self._may_propose() and not self._is_flat():
+        until = time.monotonic() + _PROPOSING_SECONDS
+        self._has_more = False
+        while self._wants_more() and self._may_propose() and not self._is_flat():
+            if time.monotonic() > until:
+                self._has_more = True
+                break
             number = self._next
             if self._n_workers == 1:
                 self._tell(range(number - 1))
@@ -390,6 +395,9 @@ class Coordinator:
             self._next += 1
         return new
 
+    def _wants_more(self) -> bool:
+        return self._next < self._n_total and not self._time_is_over
+
     def _may_propose(self) -> bool:
         if self._n_workers == 1:
             # One trial trains, one waits: trial k is proposed once all before k - 1 have ended.
@@ -398,6 +406,8 @@ class Coordinator:
         # On a busy machine, and where proposals take long, ticks are rarer than they should be.
         pause = max(self._tick_seconds, self.poll_seconds)
         ahead = math.ceil(self._n_workers * 2 * pause / self._trial_seconds)
+        # Of many workers, many end at once, most of all in the first rounds.
+        ahead = max(ahead, self._n_workers // 4)
         return len(self._open) < min(self._n_workers + ahead, MAX_AHEAD * self._n_workers)
 
     def _is_flat(self) -> bool:
@@ -452,35 +462,3 @@ class Coordinator:
 
 def _is_complete(row: TrialRow) -> bool:
     return row.end_reason is not None and row.end_reason.is_complete and row.value is not None
-
-
-def _learned(database: Database, study: StudyRow, spec: StudySpec) -> list[Configuration]:
-    """What earlier generations found, the champion first, for a sweep that the service runs."""
-    if spec.sweep is None or study.executor is not Executor.EXTERNAL:
-        return []
-    maximize = spec.objective.direction == "maximize"
-    n_best = spec.sweep.start_from_best
-    if not n_best:
-        return []
-    earlier = database.fetch(lambda c: best_of_earlier(c, study, maximize=maximize))
-    # Whoever held the title when the study was created: the answer stays the same while it goes on.
-    title = database.fetch(lambda c: champion_configuration(c, study.name, study.created_at))
-    first = [] if title is None else fitting(spec.search_space, [title], 1)
-    return fitting(spec.search_space, [*first, *earlier], len(first) + n_best)
-
-
-def _flatness(database: Database, spec: StudySpec, study: StudyRow) -> Flatness:
-    """What watches the study for becoming flat.
-
-    Raises:
-        DataError: If the prepared data cannot be read.
-    """
-    data = load_training_data(study_data(database, study))
-    rows = ValidationRows.of(data.y_validation, data.n_classes)
-    quantity = spec.objective.metric
-    if quantity == "validation_loss":
-        quantity = spec.objective.loss or LOSSES[spec.task][0]
-    return Flatness(
-        lambda value: standard_error(quantity, value, rows),
-        maximize=spec.objective.direction == "maximize",
-    )

@@ -14,6 +14,14 @@ from bisect import bisect_left, insort
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tunelab.datasets import load_training_data
+from tunelab.spec.study import StudySpec
+from tunelab.spec.tables import LOSSES
+from tunelab.storage.engine import Database
+from tunelab.storage.studies import StudyRow
+from tunelab.storage.study_data import study_data
+from tunelab.tuning.standard_errors import ValidationRows, standard_error
+
 FLAT = "flat"  # how the end reason of such a study begins
 LEAST_LAST = 15
 SHARE_LAST = 0.3
@@ -67,3 +75,20 @@ class Flatness:
         best, latest = min(values[:-n_last]), min(values[-n_last:])
         error = self._error(self._sign * best)
         return None if best - latest > error else Flat(n_last, self._sign * best, error)
+
+
+def study_flatness(database: Database, study: StudyRow, spec: StudySpec) -> Flatness:
+    """What watches a study for becoming flat.
+
+    Raises:
+        DataError: If the prepared data cannot be read.
+    """
+    data = load_training_data(study_data(database, study))
+    rows = ValidationRows.of(data.y_validation, data.n_classes)
+    quantity = spec.objective.metric
+    if quantity == "validation_loss":
+        quantity = spec.objective.loss or LOSSES[spec.task][0]
+    return Flatness(
+        lambda value: standard_error(quantity, value, rows),
+        maximize=spec.objective.direction == "maximize",
+    )

@@ -20,6 +20,7 @@ from tunelab.spec.hyperparameters import Hyperparameters
 from tunelab.spec.space import Space
 from tunelab.storage.states import EndReason
 from tunelab.storage.trials import TrialRow
+from tunelab.tuning.groups import Groups
 from tunelab.tuning.plans import PLANS
 from tunelab.tuning.samplers import trial_sampler
 from tunelab.tuning.suggest import Suggester, preset_trial, suggest_from
@@ -69,6 +70,7 @@ class OptunaStudy:
         self._study = optuna.create_study(direction="maximize" if maximize else "minimize")
         self._plan = PLANS[sampler](space, seed) if sampler in PLANS else None
         self._first = first
+        self._groups = Groups()
         self._n = 0
 
     def propose(self) -> Proposal:
@@ -86,9 +88,10 @@ class OptunaStudy:
         elif number <= len(self._first):
             hyperparameters = self._preset(from_flat(self._first[number - 1]))
         else:
-            self._study.sampler = trial_sampler(self._sampler, self._seed, number)
+            self._study.sampler = trial_sampler(self._sampler, self._groups, self._seed, number)
             hyperparameters = self._space.configure(suggest_from(self._study.ask()))
         frozen = self._frozen(number)
+        self._groups.add(frozen.distributions)
         return Proposal(
             hyperparameters,
             {
@@ -125,6 +128,8 @@ class OptunaStudy:
             raise ValueError(f"expected trial {self._n}, got {row.number}")
         self._n += 1
         saved: Mapping[str, Any] = row.sampler_state
+        distributions = {name: distribution(text) for name, text in saved["distributions"].items()}
+        self._groups.add(distributions)
         state, value = optuna_end(row) if told else (TrialState.RUNNING, None)
         reported = {}
         if state is TrialState.PRUNED and value is not None:
@@ -135,9 +140,7 @@ class OptunaStudy:
                 value=value,
                 intermediate_values=reported,
                 params=saved["params"],
-                distributions={
-                    name: distribution(text) for name, text in saved["distributions"].items()
-                },
+                distributions=distributions,
                 system_attrs=saved["system_attrs"],
             )
         )

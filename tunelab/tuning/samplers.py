@@ -7,37 +7,108 @@ proposes what it would have proposed. What needs no sampler stands in `tunelab.t
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
-from optuna.exceptions import ExperimentalWarning
+from optuna import Study
+from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.samplers._tpe import _truncnorm
+from optuna.trial import FrozenTrial
+from scipy.special import log_ndtr
+
+from tunelab.tuning.groups import Groups
 
 
-def _tpe(seed: int) -> BaseSampler:
+class GroupedTPESampler(BaseSampler):
     """Tree-structured Parzen estimators (Bergstra et al. 2011), over groups of parameters.
 
-    ``group`` models the conditional parameters of each optimizer together; without it they would
-    be sampled one by one. ``constant_liar`` keeps parallel workers from trying the same place.
+    The parameters of a group are modelled and drawn together, when the first of them is asked
+    for. Optuna's own ``group=True`` does the same, but draws for every group of the space before
+    each trial, also for those of optimizers that the trial turns out not to have: with nine of
+    them most of its time. ``constant_liar`` keeps parallel workers from trying the same place.
+
+    It serves one trial.
+
+    Args:
+        groups: The parameters of the trials so far.
+        seed: Of all draws.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)  # group is experimental in Optuna 5
-        return TPESampler(multivariate=True, group=True, constant_liar=True, seed=seed)
+
+    def __init__(self, groups: Groups, seed: int) -> None:
+        self._tpe = TPESampler(multivariate=True, constant_liar=True, seed=seed)
+        self._groups = groups
+        self._drawn: dict[str, Any] = {}
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """Nothing is drawn before it is asked for."""
+        del study, trial
+        return {}
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Nothing is drawn before it is asked for."""
+        del study, trial, search_space
+        return {}
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """The parameter's value, drawn together with those of its group."""
+        if param_name not in self._drawn:
+            space = {
+                name: distribution
+                for name, distribution in self._groups.of(param_name).items()
+                if not distribution.single()
+            }
+            with _scipys_log_ndtr():
+                self._drawn |= self._tpe.sample_relative(study, trial, space)
+        if param_name not in self._drawn:  # there are too few trials to learn from
+            self._drawn[param_name] = self._tpe.sample_independent(
+                study, trial, param_name, param_distribution
+            )
+        return self._drawn[param_name]
 
 
-def _random(seed: int) -> BaseSampler:
+@contextmanager
+def _scipys_log_ndtr() -> Iterator[None]:
+    """Let Optuna compute the logarithm of the normal distribution function by SciPy.
+
+    Its own does so number by number in Python and takes most of the time of a proposal; the two
+    differ by less than 1e-12 (a contract test says so), and this one takes a 25th of the time.
+    """
+    own = _truncnorm._log_ndtr
+    _truncnorm._log_ndtr = log_ndtr
+    try:
+        yield
+    finally:
+        _truncnorm._log_ndtr = own
+
+
+def _random(_groups: Groups, seed: int) -> BaseSampler:
     """Independent draws from each range."""
     return RandomSampler(seed=seed)
 
 
-SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {"tpe": _tpe, "random": _random}
+SAMPLERS: dict[str, Callable[[Groups, int], BaseSampler]] = {
+    "tpe": GroupedTPESampler,
+    "random": _random,
+}
 
 
-def trial_sampler(name: str, study_seed: int, number: int) -> BaseSampler:
-    """The sampler that proposes trial ``number``."""
+def trial_sampler(name: str, groups: Groups, study_seed: int, number: int) -> BaseSampler:
+    """The sampler that proposes trial ``number``, behind those whose parameters are grouped."""
     (seed,) = np.random.SeedSequence((study_seed, number)).generate_state(1)
-    return SAMPLERS[name](int(seed))
+    return SAMPLERS[name](groups, int(seed))
 
 
 def trial_seed(study_seed: int, number: int) -> int:

@@ -6,9 +6,33 @@ from collections.abc import Iterable, Mapping
 
 from tunelab.spec.default_space import default_configuration
 from tunelab.spec.space import Choice, Dimension, Fixed, FloatRange, Space, Value
+from tunelab.spec.study import StudySpec
+from tunelab.storage.earlier import best_of_earlier
+from tunelab.storage.engine import Database
+from tunelab.storage.models import champion_configuration
+from tunelab.storage.states import Executor
+from tunelab.storage.studies import StudyRow
 from tunelab.tuning.suggest import Suggester, preset_trial
 
 Configuration = Mapping[str, Value]
+
+
+def learned_before(database: Database, study: StudyRow, spec: StudySpec) -> list[Configuration]:
+    """What earlier generations found, the champion first, for a sweep that the service runs.
+
+    The answer stays the same while the study goes on.
+    """
+    if spec.sweep is None or study.executor is not Executor.EXTERNAL:
+        return []
+    n_best = spec.sweep.start_from_best
+    if not n_best:
+        return []
+    maximize = spec.objective.direction == "maximize"
+    earlier = database.fetch(lambda c: best_of_earlier(c, study, maximize=maximize))
+    # Whoever held the title when the study was created.
+    title = database.fetch(lambda c: champion_configuration(c, study.name, study.created_at))
+    first = [] if title is None else fitting(spec.search_space, [title], 1)
+    return fitting(spec.search_space, [*first, *earlier], len(first) + n_best)
 
 
 def fitting(space: Space, configurations: Iterable[Configuration], n: int) -> list[Configuration]:
