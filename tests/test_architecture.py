@@ -68,7 +68,7 @@ CONFINED: dict[str, tuple[str, bool]] = {
     "distributed": ("tunelab.service.executors.dask", True),
     "sklearn": ("tunelab.datasets", False),
     "pyarrow": ("tunelab.datasets.sources", False),
-    "scipy": ("tunelab.tuning.sobol tunelab.tuning.ranking", False),
+    "scipy": ("tunelab.tuning.ranking tunelab.tuning.samplers tunelab.tuning.sobol", False),
     "fsspec": ("tunelab.datasets.data_store", False),
     "cronsim": ("tunelab.spec.cron", True),
     "alembic": ("tunelab.storage.schema tunelab.storage.migrations", True),

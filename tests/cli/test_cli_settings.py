@@ -86,6 +86,22 @@ def test_the_search_and_the_space_can_be_set(call, study, monkeypatch):
     assert spec.to_mapping()["space"]["units"] == {"low": 16, "high": 32}
 
 
+def test_a_generation_that_repeats_the_one_before_says_so(call, study):
+    def said(*words):
+        return started(call, study, "--new", *words)[3].err
+
+    assert "note:" not in said()  # there is none before
+    assert (
+        "note: flowers #2 has the seed of flowers #1 and begins with the same trials; "
+        "`--set search.seed=1` has others\n"
+    ) in said("--trials", "30")
+    assert "note:" not in said("--set", "search.seed=1")
+    assert "note:" not in said("--set", "search.seed=1", "--set", "space.units.high=32")
+    assert "note:" not in call("study", "submit", "flowers.yaml", "--new").err
+    again = call("study", "submit", "flowers.yaml", "--new")
+    assert "note: flowers #6 has the seed of flowers #5 and begins" in again.err
+
+
 def test_the_way_to_go_on_is_one_that_works(call, study):
     assert started(call, study)[3].err.endswith("; `tunelab study start flowers.yaml` goes on\n")
     ended = started(call, study, "--new", "--set", "search.seed=7")[3]

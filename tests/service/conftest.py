@@ -117,17 +117,15 @@ class Folder:
     def wait_for(self, query: str, seconds: float = 40.0, pause: float = 0.02) -> None:
         """Wait until ``query`` gives a row whose first column is true."""
         deadline = time.monotonic() + seconds
-        with contextlib.ExitStack() as sessions:
-            session = None  # one for all: a server forks for each
-            while time.monotonic() < deadline:
-                try:
-                    if session is None:
-                        session = sessions.enter_context(contextlib.closing(self._session()))
-                    rows = _rows(session, query)
-                except (sqlite3.OperationalError, psycopg.Error):  # no database or no table yet
-                    rows, session = [], None
-                if rows and rows[0][0]:
-                    return
+        while time.monotonic() < deadline:
+            try:
+                with contextlib.closing(self._session()) as session:  # a server forks for each
+                    while time.monotonic() < deadline:
+                        rows = _rows(session, query)
+                        if rows and rows[0][0]:
+                            return
+                        time.sleep(pause)
+            except (sqlite3.OperationalError, psycopg.Error):  # no database or no table yet
                 time.sleep(pause)
         raise AssertionError(f"never true: {query}")
 

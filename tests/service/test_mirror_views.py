@@ -485,6 +485,25 @@ def test_the_best_trials_and_the_worst_overfitter_have_files_and_the_study_its_t
     assert files["plots/history.png"].read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_report_that_cannot_be_drawn_keeps_nothing_else_from_mlflow(
+    mirrored: Mirrored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("no bars")
+
+    monkeypatch.setattr("tunelab.service.reports.write_report", broken)
+    study = mirrored.study()
+    mirrored.end_study(study)
+    projection = mirrored.send(study)
+    assert projection.complete()
+    assert not projection.complete()  # and it is not tried again and again
+    files = set(mirrored.files("digits #1"))
+    assert {"trials.csv", "leaderboard.csv", "plots/history.png"} <= files
+    assert "report.html" not in files
+    (said,) = (line for line in mirrored.said if "report" in line)
+    assert said == "digits #1: no report.html in MLflow: ZeroDivisionError('no bars')"
+
+
 def test_the_best_trials_colour_moves_with_it(mirrored: Mirrored) -> None:
     study = running_study(mirrored.database, SPEC, 2)
     mirrored.end_trial(study, 0, end_reason=EndReason.COMPLETED, value=0.5)

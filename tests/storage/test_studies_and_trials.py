@@ -63,7 +63,8 @@ def test_a_name_means_its_latest_generation_and_a_number_that_one(database):
 
 
 @pytest.mark.parametrize(
-    "name", ["digit", "digits#4", "digits#0", "digits#x", "digits#-1", "digits#" + "9" * 30]
+    "name",
+    ["digit", "digits#4", "digits#0", "digits#x", "digits#", "digits#-1", "digits#" + "9" * 30],
 )
 def test_a_study_that_is_not_there_is_refused_with_the_names_that_are(database, name):
     with database.write() as connection:

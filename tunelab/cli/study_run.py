@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shlex import quote
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,6 +23,9 @@ from tunelab.cli.options import (
     StudyName,
     Timeout,
 )
+
+if TYPE_CHECKING:
+    from tunelab.service.resolved_launch import Launched
 
 
 def register(group: typer.Typer) -> None:
@@ -67,8 +70,7 @@ def start(
     ran_by = make_executor(executor, dask_address)
     launched = launch_with(database_url(), study_file, settings, new=new)
     if launched.has_more:
-        for note in launched.notes:
-            tell(f"warning: data: {note}")
+        _tell_notes(launched)
     code = run(
         launched.database,
         launched.study,
@@ -83,6 +85,17 @@ def start(
         as_json=as_json,
     )
     raise typer.Exit(code)
+
+
+def _tell_notes(launched: Launched) -> None:
+    for note in launched.notes:
+        tell(f"warning: data: {note}")
+    if launched.repeats is not None:
+        other = launched.document.spec.search.seed + 1
+        tell(
+            f"note: {launched.study.title} has the seed of {launched.repeats.title} and begins "
+            f"with the same trials; `--set search.seed={other}` has others"
+        )
 
 
 def submit(
@@ -116,8 +129,7 @@ def submit(
             "submits the next generation"
         )
         return
-    for note in launched.notes:
-        tell(f"warning: data: {note}")
+    _tell_notes(launched)
     put(study.title)
     tell(f"submitted; `tunelab study watch {study.name}` follows it")
 

@@ -21,10 +21,11 @@ from tunelab.errors import (
 from tunelab.service.launch import launch
 from tunelab.service.resolved import record_sources
 from tunelab.spec.overrides import Override
+from tunelab.spec.study import StudySpec, differences
 from tunelab.spec.study_file import StudyDocument, read_study_file
 from tunelab.storage.engine import Database
 from tunelab.storage.states import Executor
-from tunelab.storage.studies import StudyRow
+from tunelab.storage.studies import StudyRow, earlier_study
 
 _KEY = re.compile(r"(data|search)(\.[a-z_]+)*")
 _BUDGET = (("search", "trials"), ("search", "timeout"), ("search", "workers"))
@@ -41,6 +42,8 @@ class Launched:
         n_workers: Worker processes that a setting asks for; None: as the study file says.
         document: The study file with the settings.
         notes: What is odd about its data and may be meant, a sentence each.
+        repeats: The generation before it, if this one asks the same of the same data with the same
+            seed, so that it begins with the same trials.
     """
 
     database: Database
@@ -49,6 +52,7 @@ class Launched:
     n_workers: int | None
     document: StudyDocument
     notes: tuple[str, ...]
+    repeats: StudyRow | None
 
 
 def launch_with(
@@ -97,7 +101,17 @@ def launch_with(
     record_sources(database, study, document)
     n_workers = given.workers if "search.workers" in set_otherwise else None
     notes = open_prepared(Path(study.data_path)).notes
-    return Launched(database, study, has_more, n_workers, document, notes)
+    repeats = _repeated(database, study) if new else None
+    return Launched(database, study, has_more, n_workers, document, notes, repeats)
+
+
+def _repeated(database: Database, study: StudyRow) -> StudyRow | None:
+    with database.read() as connection:
+        earlier = earlier_study(connection, study)
+    if earlier is None or earlier.data_digest != study.data_digest:
+        return None
+    old, new = (StudySpec.from_mapping(one.spec) for one in (earlier, study))
+    return None if differences(old, new) else earlier
 
 
 def _in_file(error: TunelabError, document: StudyDocument) -> TunelabError:

@@ -81,10 +81,10 @@ def get_study(connection: Connection, name: str) -> StudyRow:
     Raises:
         NotFoundError: If there is none; the message names those that there are.
     """
-    bare, _, suffix = name.replace(" ", "").partition("#")
+    bare, mark, suffix = name.replace(" ", "").partition("#")
     row = None
-    if not suffix or (suffix.isdecimal() and len(suffix) <= _LONGEST_GENERATION):
-        row = find_study(connection, bare, int(suffix) if suffix else None)
+    if not mark or (suffix.isdecimal() and len(suffix) <= _LONGEST_GENERATION):
+        row = find_study(connection, bare, int(suffix) if mark else None)
     if row is not None:
         return row
     names = connection.scalars(select(studies.c.name).distinct().order_by(studies.c.name)).all()

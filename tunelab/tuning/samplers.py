@@ -17,7 +17,6 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.samplers._tpe import _truncnorm
 from optuna.trial import FrozenTrial
-from scipy.special import log_ndtr
 
 from tunelab.tuning.groups import Groups
 
@@ -86,6 +85,8 @@ def _scipys_log_ndtr() -> Iterator[None]:
     Its own does so number by number in Python and takes most of the time of a proposal; the two
     differ by less than 1e-12 (a contract test says so), and this one takes a 25th of the time.
     """
+    from scipy.special import log_ndtr
+
     own = _truncnorm._log_ndtr
     _truncnorm._log_ndtr = log_ndtr
     try:

@@ -17,6 +17,7 @@ from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 
+from tunelab.errors import DatabaseError
 from tunelab.service.events import epoch_json, trial_json
 from tunelab.service.mirror.destination import Destination
 from tunelab.service.mirror.notes import run_name
@@ -140,7 +141,12 @@ def _send_tables(
         from tunelab.service.reports import write_report
 
         (folder / "plots").mkdir()
-        write_report(destination.database, study.id, folder / "report.html", light=True)
+        try:
+            write_report(destination.database, study.id, folder / "report.html", light=True)
+        except DatabaseError:
+            raise
+        except Exception as error:  # whatever it is: it would keep all other files from MLflow
+            destination.tell(f"{study.title}: no report.html in MLflow: {error!r}")
         draw_history(
             folder / "plots" / "history.png",
             ended,
