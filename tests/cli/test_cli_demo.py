@@ -82,9 +82,7 @@ def test_schedules_writes_a_picture(call, home, words, name, start):
 
 
 COMMANDS = [
-    (["demo", "surfaces", *STEPS, "-o", "a.gif"], "a.gif"),
     (["demo", "surfaces", *STEPS, "-o", "a.html"], "a.html"),
-    (["demo", "schedules", "-o", "a.png"], "a.png"),
     (["demo", "schedules", "-o", "a.svg"], "a.svg"),
 ]
 

@@ -164,8 +164,9 @@ def _start_by_shell(folder, line):
 
 @pytest.mark.parametrize(
     ("number", "code"),
-    [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.long)],
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143)],
 )
+@pytest.mark.long
 def test_signals_stop_a_study_whose_shell_ignored_them(folder, number, code):
     folder.write_study(200)
     folder.variables["TUNELAB_MIRROR"] = "no"

@@ -162,14 +162,8 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        "hangs",
-        pytest.param("403", marks=pytest.mark.long),
-        *(pytest.param(fault, marks=pytest.mark.long) for fault in ("500", "another program")),
-    ],
-)
+@pytest.mark.long
+@pytest.mark.parametrize("fault", FAULTS)
 def test_whatever_mlflow_does_it_costs_one_line_and_no_more_than_seconds(
     tmp_path: Path, database: Database, fault: str
 ) -> None:

@@ -49,6 +49,7 @@ def test_killed_as_a_whole_it_goes_on_and_mlflow_gets_all_of_it(unmirrored):
     assert unmirrored.json("study", "show", "small")["state"] == "finished"
 
 
+@pytest.mark.long
 def test_a_server_that_crashes_in_the_middle_is_waited_for(unmirrored, server):
     process = unmirrored.start("--workers", "2")
     unmirrored.wait_for_finished(2)

@@ -171,6 +171,7 @@ def test_a_mirror_that_is_killed_is_replaced_and_mlflow_gets_everything(folder):
     assert sent == (8,)
 
 
+@pytest.mark.long
 def test_a_seeded_study_with_one_worker_repeats_also_through_stops(unmirrored):
     unmirrored.tunelab("study", "start", "small.yaml", "--workers", "1")
     process = unmirrored.start("--new", "--workers", "1")

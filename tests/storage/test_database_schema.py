@@ -36,7 +36,7 @@ def test_the_newest_migration_is_the_one_that_the_code_expects():
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_sixteen_processes_start_together_on_an_empty_database(kind, tmp_path, request):
+def test_eight_processes_start_together_on_an_empty_database(kind, tmp_path, request):
     script = """
 import alembic.command
 from tunelab.storage.schema import open_database
@@ -53,7 +53,7 @@ def work(url):
         url = f"sqlite:///{tmp_path / f'new-{attempt}.db'}"
         if kind == "postgresql":
             url = request.getfixturevalue("postgresql").create()
-        assert sorted(run_together(script, 16, url)) == list(range(1, 17))
+        assert sorted(run_together(script, 8, url)) == list(range(1, 9))
 
 
 def test_a_newer_schema_is_refused_in_one_sentence_and_left_alone(database):

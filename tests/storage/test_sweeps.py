@@ -486,7 +486,7 @@ def test_what_a_killed_controller_had_claimed_is_started_once_by_the_others(swee
     assert len({slot.study_id for slot in slots}) == sweeps.n_studies() == 10
 
 
-def test_sixteen_processes_add_one_sweep(database):
+def test_eight_processes_add_one_sweep(database):
     script = """
 import json
 from tunelab.spec.study import StudySpec
@@ -498,4 +498,4 @@ def work(url, mapping):
         return put_sweep(connection, StudySpec.from_mapping(json.loads(mapping)), "f", now=1.0).id
 """
     url = database.url.render_as_string(hide_password=False)
-    assert len(set(run_together(script, 16, url, json.dumps(study().to_mapping())))) == 1
+    assert len(set(run_together(script, 8, url, json.dumps(study().to_mapping())))) == 1
