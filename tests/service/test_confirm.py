@@ -56,7 +56,8 @@ def check_confirmed(folder: Folder) -> dict[str, object]:
     return shown
 
 
-@pytest.mark.parametrize("state", ["running", pytest.param("finished", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("state", ["running", "finished"])
 def test_a_study_killed_in_the_stage_goes_on_at_once(confirming, state):
     process = confirming.start("--workers", "2")
     confirming.wait_for(f"{RUNS} AND state = '{state}'")

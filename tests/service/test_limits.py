@@ -80,6 +80,7 @@ def test_trials_that_take_their_process_along_fail_at_the_third_time(misbehaving
     assert text.startswith("SystemExit: enough (with ")
 
 
+@pytest.mark.long
 def test_a_trial_ends_at_its_limits_and_is_not_tried_again(misbehaving):
     limits = "trial_timeout: 2.5, trial_memory: 300MB"
     folder = misbehaving([FINE, SLEEPS, HOLDS_THE_LOCK, EATS_MEMORY, TAKES_LONG], limits)

@@ -140,12 +140,13 @@ def lose_labels(folder: Mirrored) -> dict[str, int]:
 
 # Each group leaves the other's damages visible; a sync takes seconds, so they share one.
 GROUPS = [
-    pytest.param([delete_run, open_run, double_run, lose_points, lose_labels]),
-    pytest.param([double_points, stray_run], marks=pytest.mark.long),
-    pytest.param([delete_study_run], marks=pytest.mark.long),
+    [delete_run, open_run, double_run, lose_points, lose_labels],
+    [double_points, stray_run],
+    [delete_study_run],
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("damages", GROUPS)
 def test_what_is_wrong_is_repaired_and_counted_once(
     mirrored: Mirrored, damages: list[Callable[[Mirrored], dict[str, int]]]

@@ -89,11 +89,11 @@ def test_parameters_of_a_group_are_drawn_together_and_only_those_in_use():
 
 
 def test_it_learns_where_a_conditional_space_is_good():
-    """Of 60 trials the last 20, against 20 at random; the mean of 10 studies."""
+    """Of 60 trials the last 20, against 20 at random; the mean of 5 studies."""
 
     def last(sampler_name):
         means = []
-        for seed in range(10):
+        for seed in range(5):
             study, groups = optuna.create_study(), Groups()
             for number in range(60):
                 study.sampler = trial_sampler(sampler_name, groups, seed, number)
@@ -104,7 +104,7 @@ def test_it_learns_where_a_conditional_space_is_good():
             means.append(np.mean([trial.value for trial in study.trials[40:]]))
         return np.mean(means)
 
-    assert last("tpe") < 0.6 * last("random")
+    assert last("tpe") < 0.65 * last("random")
 
 
 def test_scipys_logarithm_of_the_normal_distribution_is_optunas():

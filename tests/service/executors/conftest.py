@@ -202,10 +202,12 @@ def slow_folder(tmp_path: Path) -> Folder:
 
 @pytest.fixture(
     params=[
-        "local",
         "external",
-        "dask-separate",
-        pytest.param("dask-local-cluster", marks=pytest.mark.long),
+        # `tests/service/test_study_runs.py` runs the local one as well.
+        *(
+            pytest.param(kind, marks=pytest.mark.long)
+            for kind in ("local", "dask-separate", "dask-local-cluster")
+        ),
     ]
 )
 def kind(request: pytest.FixtureRequest, slow_folder: Folder) -> Iterator[Kind]:

@@ -14,18 +14,6 @@ from tunelab.storage.states import StudyState
 
 CURVES = "SELECT number, hyperparameters, seed, value, best_epoch, n_epochs FROM trials ORDER BY 1"
 
-OTHERS_TAKE_LONG = pytest.mark.parametrize(
-    "kind",
-    [
-        "external",
-        *(
-            pytest.param(kind, marks=pytest.mark.long)
-            for kind in ("local", "dask-separate", "dask-local-cluster")
-        ),
-    ],
-    indirect=True,
-)
-
 
 def test_every_trial_ends_once_also_that_of_a_worker_that_is_killed(kind: Kind):
     run = kind.run()
@@ -39,7 +27,6 @@ def test_every_trial_ends_once_also_that_of_a_worker_that_is_killed(kind: Kind):
     assert set(attempts.values()) == {1}
 
 
-@OTHERS_TAKE_LONG
 def test_leaving_saves_running_trials_and_another_executor_goes_on(kind: Kind):
     run = kind.run()
     kind.folder.wait_for("SELECT count(*) > 0 FROM trials WHERE state = 'running'")
@@ -54,7 +41,6 @@ def test_leaving_saves_running_trials_and_another_executor_goes_on(kind: Kind):
     assert kind.folder.sql("SELECT sum(lost_leases) FROM trials") == [(0,)]
 
 
-@OTHERS_TAKE_LONG
 def test_stop_now_ends_workers_and_gives_their_trials_back(kind: Kind):
     run = kind.run()
     kind.folder.wait_for("SELECT count(*) > 0 FROM trials WHERE state = 'running'")
