@@ -409,3 +409,32 @@ def test_a_generation_of_a_sweep_tries_the_champion_first_and_then_the_best(plac
     assert len(proposed) >= 3
     assert [sizes(flat) for flat in proposed[1:3]] == [sizes(of_champion), sizes(best)]
     assert sizes(later) not in [sizes(flat) for flat in proposed[:3]]
+
+
+def test_generations_of_a_sweep_draw_what_those_before_have_not_and_train_with_the_same_seeds(
+    place, folder
+):
+    free = {"layers": {"low": 1, "high": 3}, "units": {"low": 8, "high": 512}}
+    spec = make_spec(folder / "rows.csv", sweep={"cron": "0 2 * * *"}, space=free)
+    data = place.prepare(spec)
+
+    def first_trials(executor):
+        with place.database.write() as connection:
+            study = create_study(
+                connection, executor=executor, name="drawn", spec=spec.to_mapping(),
+                spec_hash="", data_digest=data.digest, data_path=str(data.path),
+                baseline_loss=1.0, n_trials=9, timeout_seconds=None,
+            )  # fmt: skip
+            lease = acquire_lease(connection, coordinator_lease(study.id), Owner.this_process())
+        Coordinator(place.database, study, lease, n_workers=4).tick()
+        with place.database.read() as connection:
+            rows = study_trials(connection, study.id)
+        return [row.hyperparameters for row in rows], [row.seed for row in rows]
+
+    swept = [first_trials(Executor.EXTERNAL) for _ in range(3)]
+    by_hand, _ = first_trials(Executor.LOCAL)
+    configurations = [flat for flats, _ in swept for flat in flats[1:]]
+    assert len(configurations) == 15
+    assert all(configurations.count(flat) == 1 for flat in configurations)
+    assert by_hand == swept[0][0]  # a study that a person starts repeats, as its seed says
+    assert len({tuple(seeds) for _, seeds in swept}) == 1

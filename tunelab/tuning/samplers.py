@@ -112,6 +112,18 @@ def trial_sampler(name: str, groups: Groups, study_seed: int, number: int) -> Ba
     return SAMPLERS[name](groups, int(seed))
 
 
+def search_seed(study_seed: int, generation: int) -> int:
+    """The root of the proposals of a sweep's generation; the first has the study's own seed.
+
+    Otherwise each generation would begin with the same draws and learn nothing by them. The seeds
+    of training and of the confirm stage stay: generations are compared by them.
+    """
+    if generation == 1:
+        return study_seed
+    (seed,) = np.random.SeedSequence((study_seed, generation)).spawn(4)[3].generate_state(1)
+    return int(seed)
+
+
 def trial_seed(study_seed: int, number: int) -> int:
     """The seed of trial ``number``'s training run; independent of the sampler's."""
     (seed,) = np.random.SeedSequence((study_seed, number)).spawn(1)[0].generate_state(1)

@@ -17,15 +17,18 @@ from tunelab.tuning.suggest import Suggester, preset_trial
 Configuration = Mapping[str, Value]
 
 
+def follows(study: StudyRow, spec: StudySpec) -> bool:
+    """Whether the study follows on earlier generations: one of a sweep that the service runs."""
+    return spec.sweep is not None and study.executor is Executor.EXTERNAL
+
+
 def learned_before(database: Database, study: StudyRow, spec: StudySpec) -> list[Configuration]:
-    """What earlier generations found, the champion first, for a sweep that the service runs.
+    """What earlier generations found, the champion first, for one that follows on them.
 
     The answer stays the same while the study goes on.
     """
-    if spec.sweep is None or study.executor is not Executor.EXTERNAL:
-        return []
-    n_best = spec.sweep.start_from_best
-    if not n_best:
+    n_best = 0 if spec.sweep is None else spec.sweep.start_from_best
+    if not n_best or not follows(study, spec):
         return []
     maximize = spec.objective.direction == "maximize"
     earlier = database.fetch(lambda c: best_of_earlier(c, study, maximize=maximize))
