@@ -26,7 +26,6 @@ from tunelab.spec.study_file import StudyDocument, read_study_file
 from tunelab.storage.engine import Database
 from tunelab.storage.states import Executor
 from tunelab.storage.studies import StudyRow, earlier_study
-from tunelab.tuning.warm_start import follows
 
 _KEY = re.compile(r"(data|search)(\.[a-z_]+)*")
 _BUDGET = (("search", "trials"), ("search", "timeout"), ("search", "workers"))
@@ -112,7 +111,7 @@ def _repeated(database: Database, study: StudyRow) -> StudyRow | None:
     if earlier is None or earlier.data_digest != study.data_digest:
         return None
     old, new = (StudySpec.from_mapping(one.spec) for one in (earlier, study))
-    return None if differences(old, new) or follows(study, new) else earlier
+    return None if differences(old, new) or study.follows_earlier else earlier
 
 
 def _in_file(error: TunelabError, document: StudyDocument) -> TunelabError:

@@ -57,6 +57,11 @@ class StudyRow:
         return f"{self.name}#{self.generation}"
 
     @property
+    def follows_earlier(self) -> bool:
+        """Whether it follows on earlier generations: one of a sweep that the service runs."""
+        return self.executor is Executor.EXTERNAL and self.spec.get("sweep") is not None
+
+    @property
     def confirmation(self) -> Confirmation | None:
         """What its confirm stage came to; None while it has not."""
         return None if self.confirmed is None else Confirmation.from_json(self.confirmed)

@@ -55,7 +55,7 @@ from tunelab.tuning.optuna_study import OptunaStudy
 from tunelab.tuning.pruners import EndedTrial, make_pruner
 from tunelab.tuning.running_trials import RunningTrials
 from tunelab.tuning.samplers import search_seed, trial_seed
-from tunelab.tuning.warm_start import follows, learned_before
+from tunelab.tuning.warm_start import learned_before
 
 POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.02, 0.2
 HOUSEKEEPING_SECONDS = 0.5
@@ -116,7 +116,7 @@ class Coordinator:
         self._optuna = OptunaStudy(
             spec.search_space,
             sampler=spec.search.sampler,
-            seed=search_seed(self._seed, study.generation if follows(study, spec) else 1),
+            seed=search_seed(self._seed, study.generation if study.follows_earlier else 1),
             maximize=maximize,
             first=learned_before(database, study, spec),
         )

@@ -10,16 +10,10 @@ from tunelab.spec.study import StudySpec
 from tunelab.storage.earlier import best_of_earlier
 from tunelab.storage.engine import Database
 from tunelab.storage.models import champion_configuration
-from tunelab.storage.states import Executor
 from tunelab.storage.studies import StudyRow
 from tunelab.tuning.suggest import Suggester, preset_trial
 
 Configuration = Mapping[str, Value]
-
-
-def follows(study: StudyRow, spec: StudySpec) -> bool:
-    """Whether the study follows on earlier generations: one of a sweep that the service runs."""
-    return spec.sweep is not None and study.executor is Executor.EXTERNAL
 
 
 def learned_before(database: Database, study: StudyRow, spec: StudySpec) -> list[Configuration]:
@@ -28,7 +22,7 @@ def learned_before(database: Database, study: StudyRow, spec: StudySpec) -> list
     The answer stays the same while the study goes on.
     """
     n_best = 0 if spec.sweep is None else spec.sweep.start_from_best
-    if not n_best or not follows(study, spec):
+    if not n_best or not study.follows_earlier:
         return []
     maximize = spec.objective.direction == "maximize"
     earlier = database.fetch(lambda c: best_of_earlier(c, study, maximize=maximize))

@@ -20,15 +20,18 @@ def test_a_step_takes_no_memory(name, dtype):
     optimizer = make_optimizer(name, {}).bind(params, n_weights=n_params // 2)
     for _ in range(3):
         optimizer.step(params, gradient, 1e-3)
-    tracemalloc.start()
-    try:
-        before, _ = tracemalloc.get_traced_memory()
-        for _ in range(70):  # past the 64th step, which rounds the slots
-            optimizer.step(params, gradient, 1e-3)
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert peak - before < 2000
+    peaks = []
+    for _ in range(3):  # the least counts: other threads of the process allocate as well
+        tracemalloc.start()
+        try:
+            before, _ = tracemalloc.get_traced_memory()
+            for _ in range(70):  # past the 64th step, which rounds the slots
+                optimizer.step(params, gradient, 1e-3)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        peaks.append(peak - before)
+    assert min(peaks) < 2000
 
 
 @pytest.mark.parametrize(("name", "settings"), VARIANTS, ids=str)
