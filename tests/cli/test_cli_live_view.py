@@ -124,6 +124,15 @@ def test_no_line_is_wider_than_the_terminal_and_no_number_is_cut(board, width):
     assert "4/6" in lines[0]
 
 
+@pytest.mark.parametrize("width", range(50, 131))
+def test_a_suspicion_is_whole_wherever_there_are_verdicts(board, width):
+    running = board.running[4]
+    longest = "underfitting? 100/200"
+    running.epochs[5] = replace(running.epochs[5], suspicion=longest)
+    _, head, row, *_ = lines_of(board, width)
+    assert (longest in row) == ("VERDICT" in head)
+
+
 def test_columns_go_by_priority(board):
     def columns(width):
         return lines_of(board, width)[1].replace("VAL LOSS", "LOSS").split()

@@ -94,7 +94,8 @@ def _columns(board: Board, rows: list[TrialState]) -> list[Column]:
         Column("VAL LOSS", losses, right=True, drop=least_wanted, styles=best),
         Column("GAP", [signed(_gap(row)) for row in rows], right=True, drop=6),
         Column("CURVE", [sparkline(row.losses).ljust(WIDTH) for row in rows], drop=2),
-        Column("VERDICT", [_verdict(board, row) for row in rows], drop=3, least=18),
+        # As long as "underfitting? 100/200": numbers are not cut off.
+        Column("VERDICT", [_verdict(board, row) for row in rows], drop=3, least=21),
         Column("PARAMS", [short(r.trial.hyperparameters, same) for r in rows], drop=7, least=18),
     ]
 
